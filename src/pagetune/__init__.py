@@ -1,0 +1,1 @@
+"""Pagetune: a folder of documents in, a finetuned and measured page retriever out."""

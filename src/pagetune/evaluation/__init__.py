@@ -1,0 +1,1 @@
+"""Did it help, and by how much?"""

@@ -1,0 +1,1 @@
+"""Queries, judgements, splits and hard negatives."""

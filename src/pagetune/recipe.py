@@ -1,0 +1,272 @@
+"""The recipe: one strict schema, one model a stage, read from YAML and `key=value` overrides.
+
+Every fault is reported at once, each with its key, the value received and the nearest valid name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pagetune.errors import RecipeError
+from pagetune.records import QueryKind
+
+
+class Section(BaseModel):
+    """A part of the recipe: unknown keys are refused, values are never silently converted from text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
+
+
+class ReadRecipe(Section):
+    """Reading: limits for each file, and when to use OCR."""
+
+    workers: int | None = Field(None, ge=1, description="worker processes; none: one a core")
+    timeout: float = Field(120.0, gt=0, description="seconds that one worker may spend on a file's pages at a time")
+    memory_mb: int = Field(3072, ge=256, description="address space of one worker, in MiB, above its start")
+    max_pages: int = Field(5000, ge=1, description="pages; a longer document is refused")
+    max_file_mb: int = Field(2048, ge=1, description="MiB; a larger file is refused")
+    max_image_side: int = Field(20000, ge=64, description="pixels; a larger picture is refused")
+    ocr: Literal["auto", "never", "always"] = Field("auto", description="auto: only where the text layer is unusable")
+    ocr_long_side: int = Field(1280, ge=320, description="pixels of the longer side of the image given to OCR")
+
+
+class QueriesRecipe(Section):
+    """Queries out of the documents' own structure."""
+
+    kinds: tuple[QueryKind, ...] = Field(get_args(QueryKind), description="kinds of query to write")
+    min_words: int = Field(2, ge=1, description="fewer words is too short")
+    max_words: int = Field(40, ge=3, description="more words is too long")
+    sentences_per_page: int = Field(2, ge=0)
+    phrases_per_page: int = Field(2, ge=0)
+    max_pages_per_section: int = Field(6, ge=1, description="a section longer than this is too broad to ask for")
+    max_queries: int | None = Field(None, ge=1, description="an upper bound over all documents, none: all")
+    seed: int = 17
+
+
+class SplitsRecipe(Section):
+    """Which queries train, which steer, which judge."""
+
+    by: Literal["auto", "document", "section"] = Field("auto", description="auto: document where there are 5 or more")
+    test: float = Field(0.2, gt=0, lt=1, description="share of the pages")
+    validation: float = Field(0.1, ge=0, lt=1, description="share of the pages")
+    near_duplicate: float = Field(
+        0.9, gt=0, le=1, description="Jaccard similarity of word 5-grams that counts as a leak"
+    )
+    seed: int = 17
+
+    @model_validator(mode="after")
+    def _leave_something_to_train_on(self) -> SplitsRecipe:
+        if self.test + self.validation >= 0.9:
+            raise ValueError("test + validation must leave at least 0.1 to train on")
+        return self
+
+
+class ModelRecipe(Section):
+    """The model to start from, and how a page becomes vectors."""
+
+    name: str = Field("light", description="a preset, a Hub id or a local folder")
+    chunk_tokens: int = Field(128, ge=16, le=512, description="tokens of one passage of a page (light)")
+    chunk_overlap: int = Field(32, ge=0, description="tokens that neighbouring passages share (light)")
+    page_vectors: Literal["chunks", "pooled"] = Field("chunks", description="one vector a passage, or one a page")
+
+    @model_validator(mode="after")
+    def _overlap_below_size(self) -> ModelRecipe:
+        if self.chunk_overlap >= self.chunk_tokens:
+            raise ValueError(f"chunk_overlap={self.chunk_overlap} must be below chunk_tokens={self.chunk_tokens}")
+        return self
+
+
+class MineRecipe(Section):
+    """Hard negatives from the whole page collection."""
+
+    negatives: int = Field(1, ge=0, le=16, description="hard negatives an example")
+    candidates: int = Field(50, ge=1, description="candidates taken from each of base model and BM25")
+    margin: float = Field(0.95, gt=0, le=1, description="a negative scores below this share of the positive's score")
+    skip: int = Field(0, ge=0, description="leave out this many of the best-scored candidates")
+    seed: int = 17
+
+
+class FitRecipe(Section):
+    """Finetuning."""
+
+    epochs: float = Field(1.0, gt=0)
+    batch_size: int = Field(64, ge=2)
+    mini_batch_size: int = Field(32, ge=1, description="rows of the gradient cache's mini-batches")
+    learning_rate: float = Field(5e-5, gt=0)
+    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
+    matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
+    mask_probability: float = Field(0.8, ge=0, le=1, description="how often a query's own words are masked in training")
+    max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
+    eval_fraction: float = Field(0.1, gt=0, le=1, description="evaluate and save every so much of an epoch")
+    patience: int = Field(4, ge=1, description="evaluations without gain before stopping early")
+    checkpoints: int = Field(2, ge=1, description="checkpoints kept")
+    bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
+    seed: int = 17
+
+    @model_validator(mode="after")
+    def _dimensions_fall(self) -> FitRecipe:
+        if list(self.matryoshka) != sorted(set(self.matryoshka), reverse=True) or not self.matryoshka:
+            raise ValueError(f"matryoshka={list(self.matryoshka)} must fall, without repetition")
+        return self
+
+
+class EvaluateRecipe(Section):
+    """Judging base, tuned, BM25 and the fusion on the held-out queries."""
+
+    depth: int = Field(100, ge=10, description="pages kept in each run, a query")
+    resamples: int = Field(10000, ge=100, description="bootstrap and permutation samples")
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    fusion_weight: float = Field(0.5, ge=0, le=1, description="weight of the model against BM25 in the fusion")
+    seed: int = 17
+
+
+class IndexRecipe(Section):
+    """The LanceDB table that search reads."""
+
+    dimension: int = Field(256, ge=8, description="the embedding is truncated to this (Matryoshka)")
+    thumbnail_side: int = Field(320, ge=64, description="pixels of the longer side of a page's thumbnail")
+    ann_from: int = Field(20000, ge=256, description="rows from which an approximate index is built")
+    refine: int = Field(10, ge=1, description="approximate search rescored over this many times the answers")
+
+
+class Recipe(Section):
+    """Everything a run does, nothing implicit."""
+
+    read: ReadRecipe = ReadRecipe()
+    queries: QueriesRecipe = QueriesRecipe()
+    splits: SplitsRecipe = SplitsRecipe()
+    model: ModelRecipe = ModelRecipe()
+    mine: MineRecipe = MineRecipe()
+    fit: FitRecipe = FitRecipe()
+    evaluate: EvaluateRecipe = EvaluateRecipe()
+    index: IndexRecipe = IndexRecipe()
+
+    def to_yaml(self) -> str:
+        """The whole recipe as YAML, every key present."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_recipe(source: str | Path | None = None, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe: the defaults, then a YAML file or the name of a recipe inside Pagetune, then `key=value`s.
+
+    Raises RecipeError with every fault found, each a line.
+    """
+    problems: list[str] = []
+    data = _read_yaml(source, problems)
+    for text in overrides:
+        _apply(text, data, problems)
+    problems.extend(_unknown_keys(data, Recipe, ""))
+    try:
+        recipe = Recipe.model_validate(data)
+    except ValidationError as error:
+        problems.extend(_say(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")
+        raise RecipeError(problems) from None
+    if problems:
+        raise RecipeError(problems)
+    return recipe
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """The recipes inside Pagetune, by name."""
+    folder = Path(__file__).parent / "recipes"
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def _read_yaml(source: str | Path | None, problems: list[str]) -> dict[str, Any]:
+    if source is None:
+        return {}
+    path = Path(source)
+    if not path.exists():
+        shipped = shipped_recipes()
+        if str(source) not in shipped:
+            known = [*shipped]
+            raise RecipeError(
+                [f"recipe {str(source)!r} is neither a file nor one of {known}{_nearest(str(source), known)}"]
+            )
+        path = shipped[str(source)]
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise RecipeError([f"{path}: not readable as YAML: {' '.join(str(error).split())}"]) from None
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise RecipeError([f"{path}: a recipe is a mapping of sections, got {type(data).__name__}"])
+    return data
+
+
+def _apply(text: str, data: dict[str, Any], problems: list[str]) -> None:
+    key, equals, raw = text.partition("=")
+    if not equals or not key:
+        problems.append(f"override {text!r} is not of the form section.key=value")
+        return
+    try:
+        value = yaml.safe_load(raw)
+    except yaml.YAMLError:
+        problems.append(f"{key}: {raw!r} is not a YAML value")
+        return
+    if isinstance(value, str):
+        value = _number(value)
+    *path, last = key.strip().split(".")
+    place = data
+    for part in path:
+        inner = place.setdefault(part, {})
+        if not isinstance(inner, dict):
+            problems.append(f"{key}: {part!r} is a value, not a section")
+            return
+        place = inner
+    place[last] = value
+
+
+def _number(value: str) -> str | float:
+    # YAML 1.1 reads 5e-5 as text, which nobody who types it means.
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def _unknown_keys(data: Any, model: type[BaseModel], prefix: str) -> Iterator[str]:
+    if not isinstance(data, dict):
+        return
+    known = model.model_fields
+    for key, value in data.items():
+        if key not in known:
+            elsewhere = _sections_with(str(key)) if not prefix else []
+            hint = f"; did you mean {elsewhere[0]!r}?" if elsewhere else _nearest(str(key), [*known])
+            yield f"{prefix}{key}: unknown key (value {value!r}){hint}"
+            continue
+        inner = known[key].annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            yield from _unknown_keys(value, inner, f"{prefix}{key}.")
+
+
+def _sections_with(key: str) -> list[str]:
+    return [
+        f"{name}.{key}"
+        for name, field in Recipe.model_fields.items()
+        if isinstance(field.annotation, type)
+        and issubclass(field.annotation, BaseModel)
+        and key in field.annotation.model_fields
+    ]
+
+
+def _nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+def _say(fault: Any) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "recipe"
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    received = fault.get("input")
+    if isinstance(received, dict):
+        return f"{key}: {message}"
+    return f"{key}: {message}, got {received!r}"

@@ -1,0 +1,145 @@
+"""The records that every room shares: documents, pages, queries, judgements, examples, hits.
+
+Lengths are PDF points (1/72 inch), the origin at the bottom left of the page, as in the PDF itself.
+A page that was a picture is treated as if printed at 72 dots per inch: one pixel, one point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rect = tuple[float, float, float, float]
+"""Left, bottom, right, top, in points."""
+
+PageKind = Literal["body", "contents", "list", "index", "blank"]
+"""What a page is. Only a `body` page may be the answer to a query."""
+
+QueryKind = Literal["outline", "caption", "heading", "sentence", "phrase", "index"]
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True)
+class OutlineEntry:
+    """One bookmark. `page` counts from 1; `top` is the height it points at, if it says."""
+
+    level: int
+    title: str
+    page: int
+    top: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file that was offered for reading, whether it could be read or not."""
+
+    id: str
+    path: str
+    digest: str
+    format: str
+    pages: int
+    title: str = ""
+    language: str = ""
+    outline: tuple[OutlineEntry, ...] = ()
+    metadata: dict[str, str] = field(default_factory=dict)
+    status: Literal["read", "duplicate", "refused"] = "read"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Page:
+    """One page: where it came from and its words with their positions, in reading order.
+
+    `boxes` is float32 [words, 4] (left, bottom, right, top); `sizes` float32 [words], the height of the type;
+    `lines` int32 [words], the number of the line that a word stands in, never falling.
+    """
+
+    id: str
+    document: str
+    number: int
+    width: float
+    height: float
+    words: tuple[str, ...]
+    boxes: NDArray[np.float32]
+    sizes: NDArray[np.float32]
+    lines: NDArray[np.int32]
+    origin: Literal["text layer", "ocr", "none"] = "text layer"
+    kind: PageKind = "body"
+    digest: str = ""
+    duplicate_of: str | None = None
+
+    def text(self, mask: Sequence[Rect] = ()) -> str:
+        """The page's words, a line of the page a line, without the words whose centre lies in `mask`."""
+        keep = self.visible(mask)
+        parts: list[str] = []
+        last: int | None = None
+        for position in np.flatnonzero(keep):
+            line = int(self.lines[position])
+            if last is not None:
+                parts.append(" " if line == last else "\n")
+            parts.append(self.words[position])
+            last = line
+        return "".join(parts)
+
+    def visible(self, mask: Sequence[Rect] = ()) -> NDArray[np.bool_]:
+        """bool [words]: False where the centre of a word lies inside one of the rectangles."""
+        keep = np.ones(len(self.words), dtype=bool)
+        if not len(mask) or not len(self.words):
+            return keep
+        x = (self.boxes[:, 0] + self.boxes[:, 2]) / 2
+        y = (self.boxes[:, 1] + self.boxes[:, 3]) / 2
+        for left, bottom, right, top in mask:
+            keep &= ~((x >= left) & (x <= right) & (y >= bottom) & (y <= top))
+        return keep
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A text to search with and where it was taken from.
+
+    `rects` are the words it was taken from on the page `page`: they are masked there, so that a heading
+    does not answer its own query. `context` names the place in the document (the outline's ancestors).
+    """
+
+    id: str
+    text: str
+    kind: QueryKind
+    document: str
+    page: str
+    rects: tuple[Rect, ...] = ()
+    context: str = ""
+    section: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """Page `page` answers query `query`: grade 2 = this is the page, 1 = the answer goes on here."""
+
+    query: str
+    page: str
+    grade: int
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One training example: a query, a page that answers it, pages that seem to and do not."""
+
+    query: str
+    positive: str
+    negatives: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One answer of a search. `score` is comparable within one answer list only."""
+
+    rank: int
+    score: float
+    page: str
+    document: str
+    number: int
+    snippet: str = ""

@@ -1,0 +1,170 @@
+"""The workspace: where things lie, what is finished, and who may write.
+
+Finished work is found by its fingerprint: the inputs' content, the stage's part of the recipe and the stage's code
+version. A stage's output is written beside its place and renamed into it, so that it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pagetune.errors import WorkspaceError
+
+LAYOUT_VERSION = 1
+
+
+def fingerprint(*parts: Any) -> str:
+    """A short digest of anything JSON can say; equal parts give equal fingerprints."""
+    text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The folder that a run reads and writes."""
+
+    root: Path
+
+    @property
+    def recipe_file(self) -> Path:
+        return self.root / "recipe.yaml"
+
+    @property
+    def pages(self) -> Path:
+        return self.root / "pages"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    @property
+    def runs(self) -> Path:
+        return self.root / "runs"
+
+    @property
+    def model(self) -> Path:
+        return self.root / "model"
+
+    @property
+    def index(self) -> Path:
+        return self.root / "index"
+
+    @property
+    def cache(self) -> Path:
+        return self.root / "cache"
+
+    @property
+    def stages(self) -> Path:
+        return self.root / "stages"
+
+    def create(self) -> Workspace:
+        """Make the folder if it is not there; refuse one of another layout or one that is not a workspace."""
+        marker = self.root / "workspace.json"
+        if self.root.exists() and not self.root.is_dir():
+            raise WorkspaceError(f"{self.root} is a file; give a folder for the workspace")
+        if marker.exists():
+            version = json.loads(marker.read_text()).get("layout")
+            if version != LAYOUT_VERSION:
+                raise WorkspaceError(
+                    f"{self.root} has layout {version}, this Pagetune reads {LAYOUT_VERSION}; use a new folder"
+                )
+            return self
+        if self.root.exists() and any(entry.name != ".lock" for entry in self.root.iterdir()):
+            raise WorkspaceError(f"{self.root} holds files that are not a workspace; give an empty or a new folder")
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_atomically(marker, json.dumps({"layout": LAYOUT_VERSION}))
+        return self
+
+    def open(self) -> Workspace:
+        """Refuse a folder that is not a workspace."""
+        if not (self.root / "workspace.json").exists():
+            raise WorkspaceError(
+                f"{self.root} is not a workspace; make one with: pagetune run DOCUMENTS --workspace {self.root}"
+            )
+        return self.create()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the workspace for writing; a second holder is refused at once, a dead one's lock is free."""
+        from filelock import FileLock, Timeout
+
+        self.root.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.root / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise WorkspaceError(
+                f"{self.root} is being written by another pagetune; wait for it, or use another workspace"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def finished(self, stage: str) -> dict[str, Any] | None:
+        """What a stage recorded when it last finished: its fingerprint and its summary."""
+        record = self.stages / f"{stage}.json"
+        try:
+            loaded = json.loads(record.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return loaded if isinstance(loaded, dict) else None
+
+    def finish(self, stage: str, parts: dict[str, Any], summary: dict[str, Any]) -> None:
+        """Record that a stage has finished, with the parts of its fingerprint and what it has to say."""
+        self.stages.mkdir(parents=True, exist_ok=True)
+        record = {"stage": stage, "fingerprint": fingerprint(parts), "parts": parts, "summary": summary}
+        write_atomically(self.stages / f"{stage}.json", json.dumps(record, indent=1, ensure_ascii=False, default=str))
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place and rename it into it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replace_folder(path: Path) -> Iterator[Path]:
+    """A fresh folder beside `path` to fill, which takes its place when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.new."))
+    os.chmod(fresh, 0o755)
+    old = path.parent / f".{path.name}.old"
+    try:
+        yield fresh
+        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            os.replace(path, old)
+        os.replace(fresh, path)
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
