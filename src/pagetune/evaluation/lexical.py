@@ -1,0 +1,115 @@
+"""The lexical baseline: BM25 (Robertson and Zaragoza, 2009) through bm25s, over stemmed words.
+
+Words are runs of two or more letters, digits and underscores of the NFKC-normalised text in lower case, without
+stop words, stemmed by Snowball. Scripts that write no spaces are cut into pairs of characters.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.errors import SearchError
+from pagetune.evaluation.ranking import Run, best
+
+_WORD = re.compile(r"\b\w\w+\b")
+_BROKEN = re.compile(r"(?<=\w)[-\u00ad\u2010]\n(?=\w)")
+_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
+
+
+@lru_cache(maxsize=8)
+def _tools(language: str) -> tuple[frozenset[str], Callable[[list[str]], list[str]]]:
+    import bm25s.stopwords as lists
+    import Stemmer
+
+    name = "EN" if language == "english" else language.upper()
+    stop = frozenset(getattr(lists, f"STOPWORDS_{name}", ()))
+    if language not in Stemmer.algorithms():
+        return stop, list
+    return stop, Stemmer.Stemmer(language).stemWords
+
+
+def words_of(text: str, language: str = "english") -> list[str]:
+    """The words of a text as BM25 counts them. A language that Snowball does not know is not stemmed."""
+    stop, stem = _tools(language)
+    text = _BROKEN.sub("", unicodedata.normalize("NFKC", text)).lower()
+    words: list[str] = []
+    for word in _WORD.findall(text):
+        run = _UNSPACED.search(word)
+        if run is None:
+            words.append(word)
+        else:
+            words.extend(word[start : start + 2] for start in range(len(word) - 1))
+    return stem([word for word in words if word not in stop])
+
+
+class BM25:
+    """An index of pages by their words.
+
+    `texts` maps page ids to texts; k1 and b are BM25's, with the usual values.
+    """
+
+    def __init__(
+        self, texts: Mapping[str, str], *, language: str = "english", k1: float = 1.5, b: float = 0.75
+    ) -> None:
+        import bm25s
+
+        self.ids: tuple[str, ...] = tuple(texts)
+        self.language = language
+        self._index: Any = None
+        counted = [words_of(text, language) for text in texts.values()]
+        if any(counted):
+            self._index = bm25s.BM25(k1=k1, b=b)
+            self._index.index(counted, show_progress=False)
+
+    def scores(self, text: str) -> NDArray[np.float32]:
+        """float32 [pages], in the order of `ids`: BM25 of every page, 0 where no word is shared."""
+        words = words_of(text, self.language)
+        if self._index is None or not any(word in self._index.vocab_dict for word in words):
+            return np.zeros(len(self.ids), dtype=np.float32)
+        return np.asarray(self._index.get_scores(words), dtype=np.float32)
+
+    def rank(self, text: str, depth: int, excluded: Collection[str] = ()) -> dict[str, float]:
+        """The `depth` best pages that share a word with the text, best first."""
+        scores = self.scores(text)
+        return best(np.where(scores > 0, scores, -np.inf), self.ids, depth, excluded)
+
+    def search(
+        self, texts: Mapping[str, str], depth: int = 100, exclude: Mapping[str, Collection[str]] | None = None
+    ) -> Run:
+        """A run over many queries: query id -> text; `exclude` names the pages to leave out of a query's answer."""
+        left_out = exclude or {}
+        return {query: self.rank(text, depth, left_out.get(query, ())) for query, text in texts.items()}
+
+    def save(self, folder: Path) -> None:
+        """Write the index into a folder, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._index is not None:
+            self._index.save(folder, show_progress=False)
+        about = {"language": self.language, "empty": self._index is None, "ids": self.ids}
+        (folder / "pages.json").write_text(json.dumps(about, ensure_ascii=False), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> BM25:
+        """Read what `save` wrote; the postings stay on disk until they are needed. Raises SearchError."""
+        import bm25s
+
+        try:
+            about = json.loads((folder / "pages.json").read_text(encoding="utf-8"))
+            loaded = cls({}, language=about["language"])
+            loaded.ids = tuple(about["ids"])
+            if not about["empty"]:
+                loaded._index = bm25s.BM25.load(folder, mmap=True, show_progress=False)
+        except (OSError, ValueError, KeyError) as error:
+            raise SearchError(
+                f"{folder} holds no readable BM25 index ({' '.join(str(error).split())}); run: pagetune index"
+            ) from None
+        return loaded

@@ -1,0 +1,50 @@
+"""Runs: what a system answers to each query, and the one order that every room sorts answers by.
+
+A tie is broken by the page's id, so that the same scores always give the same ranking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+Run = dict[str, dict[str, float]]
+"""Query id -> page id -> score, higher is better."""
+
+Qrels = Mapping[str, Mapping[str, int]]
+"""Query id -> page id -> grade."""
+
+
+def ranking(scores: Mapping[str, float]) -> list[str]:
+    """The pages from best to worst, ties by page id."""
+    return sorted(scores, key=lambda page: (-scores[page], page))
+
+
+def best(
+    scores: NDArray[np.floating], ids: Sequence[str], depth: int, excluded: Collection[str] = ()
+) -> dict[str, float]:
+    """The `depth` best of `ids` by `scores` [len(ids)], best first, without the excluded and without -inf scores."""
+    wanted = min(depth + len(excluded), len(scores))
+    if wanted <= 0:
+        return {}
+    # Everything that ties with the last wanted score stays in until the ids have decided.
+    cut = np.partition(scores, len(scores) - wanted)[len(scores) - wanted]
+    positions = np.flatnonzero((scores >= cut) & (scores > -np.inf))
+    order = sorted(positions.tolist(), key=lambda position: (-scores[position], ids[position]))
+    kept = [position for position in order if ids[position] not in excluded][:depth]
+    return {ids[position]: float(scores[position]) for position in kept}
+
+
+def write_trec(run: Run, tag: str) -> str:
+    """The run as TREC lines: query, Q0, page, rank, score, tag, separated by one space; queries in the run's order."""
+    for name in (tag, *run, *{page for scores in run.values() for page in scores}):
+        if not name or any(character.isspace() for character in name):
+            raise ValueError(f"a TREC run cannot hold the name {name!r}: use names without spaces")
+    lines = [
+        f"{query} Q0 {page} {place} {scores[page]:.6f} {tag}"
+        for query, scores in run.items()
+        for place, page in enumerate(ranking(scores), start=1)
+    ]
+    return "\n".join(lines) + ("\n" if lines else "")

@@ -1,0 +1,105 @@
+"""Ranking pages by vectors, and joining two rankings into one.
+
+A page is as near to a query as its nearest passage. Vectors are truncated to a Matryoshka dimension and brought
+back to length 1 (Kusupati et al., 2022), so that one encoding serves every dimension.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.evaluation.ranking import Run, best, ranking
+
+_BLOCK = 1 << 25
+"""Scores held at a time: 128 MiB of float32."""
+
+
+class Passages(Protocol):
+    """What ranking needs of `pagetune.models.encoding.PageVectors`."""
+
+    @property
+    def ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def vectors(self) -> NDArray[np.float32]: ...
+
+    @property
+    def owner(self) -> NDArray[np.int64]: ...
+
+
+def truncate(vectors: NDArray[np.float32], dimension: int | None) -> NDArray[np.float32]:
+    """float32 [n, dimension]: the first `dimension` numbers of each vector, brought to length 1 (None: all)."""
+    if dimension is not None and not 0 < dimension <= vectors.shape[1]:
+        raise ValueError(f"dimension={dimension} must be between 1 and the vectors' {vectors.shape[1]}")
+    short = np.array(vectors[:, :dimension], dtype=np.float32)
+    lengths = np.linalg.norm(short, axis=1, keepdims=True)
+    np.divide(short, lengths, out=short, where=lengths > 0)
+    return short
+
+
+def rank_pages(
+    query_ids: Sequence[str],
+    query_vectors: NDArray[np.float32],
+    pages: Passages,
+    *,
+    dimension: int | None = None,
+    depth: int = 100,
+    exclude: Mapping[str, Collection[str]] | None = None,
+) -> Run:
+    """The `depth` nearest pages of each query by cosine, exact, a page by its nearest passage.
+
+    `query_vectors` is float32 [len(query_ids), dim]; `exclude` names the pages to leave out of a query's answer.
+    """
+    if len(query_ids) != len(query_vectors):
+        raise ValueError(f"{len(query_ids)} query ids for {len(query_vectors)} query vectors: give one vector a query")
+    if not len(pages.owner):
+        return {query: {} for query in query_ids}
+    left_out = exclude or {}
+    order = np.argsort(pages.owner, kind="stable")
+    owners, starts = np.unique(pages.owner[order], return_index=True)
+    ids = [pages.ids[owner] for owner in owners]
+    passages = truncate(pages.vectors[order], dimension)
+    queries = truncate(query_vectors, dimension)
+    run: Run = {}
+    step = max(1, _BLOCK // len(passages))
+    for first in range(0, len(queries), step):
+        scores = np.maximum.reduceat(queries[first : first + step] @ passages.T, starts, axis=1)
+        # A product's last bits depend on how the matrix was blocked; equal vectors shall tie.
+        scores = np.round(scores, 6)
+        for query, row in zip(query_ids[first : first + step], scores, strict=True):
+            run[query] = best(row, ids, depth, left_out.get(query, ()))
+    return run
+
+
+def fuse(dense: Run, lexical: Run, weight: float = 0.5, *, depth: int | None = None) -> Run:
+    """Join two runs: `weight` times the model's scores plus (1 - weight) times BM25's, each scaled to 0..1.
+
+    The scale is the query's own (min-max; Fox and Shaw, 1994). A page that only one run holds gets the other's 0.
+    Best where both runs have the same depth; 50 to 200 pages changed little where it was measured.
+    """
+    if not 0 <= weight <= 1:
+        raise ValueError(f"weight={weight} must be between 0 and 1")
+    fused: Run = {}
+    for query in dict.fromkeys((*dense, *lexical)):
+        near, shared = dense.get(query, {}), lexical.get(query, {})
+        # A lexical run that ends early has run out of pages that share a word: its floor is 0, not its last score.
+        first, second = _scaled(near), _scaled(shared, floor=0.0 if len(shared) < len(near) else None)
+        joined = {
+            page: round(weight * first.get(page, 0.0) + (1 - weight) * second.get(page, 0.0), 6)
+            for page in dict.fromkeys((*first, *second))
+        }
+        fused[query] = {page: joined[page] for page in ranking(joined)[:depth]}
+    return fused
+
+
+def _scaled(scores: Mapping[str, float], floor: float | None = None) -> dict[str, float]:
+    if not scores:
+        return {}
+    low, high = min(scores.values()) if floor is None else floor, max(scores.values())
+    if high <= low:
+        return dict.fromkeys(scores, 1.0)
+    return {page: (score - low) / (high - low) for page, score in scores.items()}
