@@ -97,7 +97,7 @@ class Workspace:
         """Refuse a folder that is not a workspace."""
         if not (self.root / "workspace.json").exists():
             raise WorkspaceError(
-                f"{self.root} is not a workspace; make one with: pagetune run DOCUMENTS --workspace {self.root}"
+                f"{self.root} is not a workspace; make one: pagetune run DOCUMENTS --workspace {self.root}"
             )
         return self.create()
 
@@ -115,9 +115,22 @@ class Workspace:
                 f"{self.root} is being written by another pagetune; wait for it, or use another workspace"
             ) from None
         try:
+            self._mend()
             yield
         finally:
             lock.release()
+
+    def _mend(self) -> None:
+        # A run killed inside replace_folder leaves its unfinished folder, or the old one under its second name.
+        for place in (self.root, self.runs):
+            for old in place.glob(".*.old"):
+                target = place / old.name[1 : -len(".old")]
+                if target.exists():
+                    shutil.rmtree(old, ignore_errors=True)
+                else:
+                    old.rename(target)
+            for unfinished in place.glob(".*.new.*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
 
     def finished(self, stage: str) -> dict[str, Any] | None:
         """What a stage recorded when it last finished: its fingerprint and its summary."""
@@ -144,8 +157,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
+        Path(name).chmod(0o644)
+        Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -156,14 +169,14 @@ def replace_folder(path: Path) -> Iterator[Path]:
     """A fresh folder beside `path` to fill, which takes its place when the block ends without an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.new."))
-    os.chmod(fresh, 0o755)
+    fresh.chmod(0o755)
     old = path.parent / f".{path.name}.old"
     try:
         yield fresh
         shutil.rmtree(old, ignore_errors=True)
         if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
+            path.replace(old)
+        fresh.replace(path)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,153 @@
+"""What the verbs share: their common options, the split of arguments, errors as one line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from pagetune.pipeline import Pipeline
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+WorkspaceOption = Annotated[
+    Path, typer.Option("--workspace", "-w", help="The folder that everything is kept in.", show_default=True)
+]
+RecipeOption = Annotated[
+    str | None, typer.Option("--recipe", "-r", help="A YAML file, or the name of a recipe inside Pagetune.")
+]
+OverrideArgument = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="KEY=VALUE", help="Overrides of the recipe, such as fit.epochs=2.", show_default=False),
+]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done or redone and why, and do nothing.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+DEFAULT_WORKSPACE = Path("ws")
+
+
+def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
+    """Pagetune's own errors become one line on standard error and exit code 1; Ctrl-C says how to go on."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        from pagetune.errors import PagetuneError, RecipeError
+
+        try:
+            return function(*args, **kwargs)
+        except RecipeError as error:
+            for problem in error.problems:
+                typer.echo(f"error: {problem}", err=True)
+            raise typer.Exit(2) from None
+        except PagetuneError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on from here", err=True)
+            raise typer.Exit(130) from None
+        except BrokenPipeError:
+            # The reader of our output went away (`| head`): that is its right.
+            sys.stderr.close()
+            raise typer.Exit(0) from None
+
+    return wrapped
+
+
+def sort_arguments(arguments: Sequence[str]) -> tuple[list[Path], list[str], str | None]:
+    """Part paths from `key=value` overrides; `recipe=NAME` names the recipe. A path that exists is a path."""
+    paths: list[Path] = []
+    overrides: list[str] = []
+    recipe: str | None = None
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not equals or Path(argument).exists():
+            paths.append(Path(argument))
+        elif key == "recipe":
+            recipe = value
+        else:
+            overrides.append(argument)
+    return paths, overrides, recipe
+
+
+def make_pipeline(
+    workspace: Path,
+    recipe: str | None,
+    overrides: Sequence[str] | None,
+    documents: Sequence[Path] = (),
+    quiet: bool = False,
+) -> Pipeline:
+    """The pipeline of a workspace: its own recipe where it has one, then the given recipe and overrides."""
+    from pagetune.cli.console import make_progress
+    from pagetune.errors import RecipeError
+    from pagetune.pipeline import Pipeline
+    from pagetune.recipe import load_recipe
+
+    paths, keys, named = sort_arguments(overrides or [])
+    if paths:
+        raise RecipeError([f"{str(paths[0])!r} is not of the form section.key=value"])
+    source: str | Path | None = recipe or named
+    saved = workspace / "recipe.yaml"
+    if source is None and saved.exists():
+        source = saved
+    return Pipeline(workspace, load_recipe(source, keys), documents=documents, progress=make_progress(quiet))
+
+
+def run_stage(
+    stage: str,
+    workspace: Path,
+    recipe: str | None,
+    overrides: Sequence[str] | None,
+    *,
+    documents: Sequence[Path] = (),
+    dry_run: bool = False,
+    as_json: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Run one stage and what it needs, and print what it has to say."""
+    pipeline = make_pipeline(workspace, recipe, overrides, documents, quiet)
+    if dry_run:
+        print_plan(pipeline.plan(until=stage))
+        return
+    summary = pipeline.run(until=stage)[stage]
+    if as_json:
+        print_json(summary)
+        return
+    for key, value in summary.items():
+        typer.echo(f"{key}: {_plain(value)}")
+
+
+def print_plan(plan: Sequence[Any]) -> None:
+    """The dry run's table: what each stage would do, and why."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("stage", "would", "because", box=None, pad_edge=False)
+    for step in plan:
+        table.add_row(step.stage, step.action, step.reason)
+    Console(highlight=False, soft_wrap=True).print(table)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    import json
+
+    typer.echo(json.dumps(value, indent=1, ensure_ascii=False, default=str))
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+    if isinstance(value, list | tuple):
+        return ", ".join(_plain(inner) for inner in value) or "none"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value)

@@ -1,0 +1,74 @@
+"""`pagetune run`: every stage in order, ending in a table, a verdict and a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pagetune.cli.common import (
+    DEFAULT_WORKSPACE,
+    DryRunOption,
+    JsonOption,
+    QuietOption,
+    RecipeOption,
+    WorkspaceOption,
+    make_pipeline,
+    one_line_errors,
+    print_json,
+    print_plan,
+    sort_arguments,
+)
+
+if TYPE_CHECKING:
+    from pagetune.pipeline import Pipeline
+
+
+@one_line_errors
+def run(
+    documents: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="DOCUMENT_OR_KEY=VALUE", help="Files and folders, then overrides of the recipe."),
+    ] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    recipe: RecipeOption = None,
+    dry_run: DryRunOption = False,
+    as_json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Read, write queries, mine, fit, evaluate and index: a folder of documents in, a tuned retriever out."""
+    paths, overrides, named = sort_arguments(documents or [])
+    pipeline = make_pipeline(workspace, recipe or named, overrides, paths, quiet)
+    if dry_run:
+        print_plan(pipeline.plan())
+        return
+    run_and_show(pipeline, as_json)
+
+
+def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
+    """Run every stage; print the table of systems, the verdict, and where everything is."""
+    summaries = pipeline.run()
+    if as_json:
+        print_json(summaries)
+        return
+    from rich.console import Console
+
+    from pagetune.cli.tables import systems_table
+
+    console = Console(highlight=False, soft_wrap=True)
+    evaluation = summaries["evaluate"]
+    console.print()
+    console.print(systems_table(evaluation))
+    console.print(f"\n[bold]{evaluation['verdict']}[/bold]", soft_wrap=True)
+    root = _short(pipeline.workspace.root)
+    console.print(f"\nreport   {_short(Path(pipeline.workspace.root / evaluation['report']))}", markup=False)
+    console.print(f"model    {root / 'model'}", markup=False)
+    console.print(f'search   pagetune search "YOUR QUESTION" --workspace {root}', markup=False)
+
+
+def _short(path: Path) -> Path:
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path

@@ -1,0 +1,62 @@
+"""`pagetune search`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from pagetune.cli.common import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption, one_line_errors, print_json
+
+if TYPE_CHECKING:
+    from pagetune.records import Hit
+
+
+@one_line_errors
+def search(
+    text: Annotated[str, typer.Argument(metavar="QUERY", help="What to look for; - reads it from standard input.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    count: Annotated[int, typer.Option("--count", "-k", min=1, max=1000, help="Pages to answer with.")] = 10,
+    document: Annotated[
+        list[str] | None, typer.Option("--document", "-d", help="Only pages of this document; may be repeated.")
+    ] = None,
+    mode: Annotated[
+        Literal["fused", "dense", "lexical"], typer.Option(help="The tuned model and BM25 together, or one of them.")
+    ] = "fused",
+    save_images: Annotated[
+        Path | None, typer.Option("--save-images", metavar="FOLDER", help="Write the found pages as PNG files here.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find pages: rank, score, document, page, snippet."""
+    import sys
+
+    from pagetune.search.engine import SearchEngine
+    from pagetune.workspace import Workspace
+
+    query = sys.stdin.read() if text == "-" else text
+    engine = SearchEngine(Workspace(workspace).open())
+    hits = engine.search(query.strip(), count, documents=document or None, mode=mode)
+    saved = engine.save_images(hits, save_images) if save_images is not None else []
+    if as_json:
+        print_json([asdict(hit) for hit in hits])
+        return
+    _print_hits(hits)
+    for path in saved:
+        typer.echo(f"saved {path}")
+
+
+def _print_hits(hits: list[Hit]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not hits:
+        typer.echo("no page found")
+        return
+    table = Table("rank", "score", "document", "page", "snippet", box=None, pad_edge=False)
+    table.columns[4].ratio = 1
+    for hit in hits:
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.document, str(hit.number), hit.snippet)
+    Console(highlight=False, markup=False).print(table)

@@ -1,0 +1,23 @@
+"""The tables that the verbs print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("NDCG@10", "MAP", "MRR@10", "Recall@1", "Recall@5", "Recall@10")
+
+
+def systems_table(evaluation: dict[str, Any]) -> Table:
+    """One row a system: its metrics, and the interval of NDCG@10."""
+    from rich.table import Table
+
+    title = f"{evaluation['queries']} held-out queries, {evaluation['pages']} pages, headings masked; NDCG: linear gain"
+    table = Table("system", *COLUMNS[:1], "95% interval", *COLUMNS[1:], title=title, title_justify="left", box=None)
+    for name, row in evaluation["systems"].items():
+        low, high = row["interval"]
+        values = [f"{row['metrics'][column]:.3f}" for column in COLUMNS]
+        table.add_row(name, values[0], f"{low:.3f} to {high:.3f}", *values[1:])
+    return table

@@ -1,0 +1,238 @@
+"""The stages in order: what each needs, whether it is finished, and running what is not.
+
+A stage is finished when it recorded the same fingerprint that it would have now: what its inputs hold, its part of the
+recipe, and the version of its code. What a stage made is known by content, so that a stage which ran again and made
+the same thing sets off nothing after it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pagetune.errors import RecipeError, WorkspaceError
+from pagetune.progress import SILENT, Progress
+from pagetune.recipe import Recipe
+from pagetune.workspace import Workspace, fingerprint, write_atomically
+
+Parts = dict[str, Any]
+Summary = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the way: its name is the verb, the folder and the key in every record."""
+
+    name: str
+    version: int
+    """Raised whenever the code makes something else from the same inputs, so that old work is done again."""
+    needs: tuple[str, ...]
+    sections: tuple[str, ...]
+    outputs: tuple[str, ...]
+    """What must lie in the workspace for the stage to count as finished."""
+
+
+STAGES = (
+    Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
+    Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
+    Stage("mine", 1, ("queries",), ("model", "mine"), ("negatives/examples.parquet",)),
+    Stage("fit", 1, ("mine",), ("model", "fit"), ("model/modules.json",)),
+    Stage("evaluate", 1, ("fit",), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("index", 1, ("fit",), ("index", "evaluate"), ("index",)),
+)
+NAMES = tuple(stage.name for stage in STAGES)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of a dry run."""
+
+    stage: str
+    action: str
+    """`keep` what is there, or `run` the stage."""
+    reason: str
+
+
+class Pipeline:
+    """The stages over one workspace; each method name is a verb.
+
+    `documents` are files and folders to read; without them, the ones that the workspace was given before.
+    """
+
+    def __init__(
+        self,
+        workspace: Path | str,
+        recipe: Recipe | None = None,
+        *,
+        documents: Sequence[Path | str] = (),
+        progress: Progress = SILENT,
+    ) -> None:
+        self.workspace = Workspace(Path(workspace))
+        self.recipe = recipe or Recipe()
+        self.progress = progress
+        self._documents = [Path(path).absolute() for path in documents]
+
+    def read(self) -> Summary:
+        """Read the documents into pages."""
+        return self.run(until="read")["read"]
+
+    def queries(self) -> Summary:
+        """Write queries and split them."""
+        return self.run(until="queries")["queries"]
+
+    def mine(self) -> Summary:
+        """Find hard negatives."""
+        return self.run(until="mine")["mine"]
+
+    def fit(self) -> Summary:
+        """Finetune the model."""
+        return self.run(until="fit")["fit"]
+
+    def evaluate(self) -> Summary:
+        """Judge base, tuned, BM25 and fused."""
+        return self.run(until="evaluate")["evaluate"]
+
+    def index(self) -> Summary:
+        """Build the search index."""
+        return self.run(until="index")["index"]
+
+    def run(self, until: str | None = None) -> dict[str, Summary]:
+        """Run every stage, or those that `until` needs, where not finished; the summaries by stage.
+
+        Raises WorkspaceError when the workspace is held by another run, and what the stages raise.
+        """
+        from pagetune import stages
+
+        wanted = _needed(until)
+        self._check_documents()
+        with self.workspace.lock():
+            self.workspace.create()
+            self._remember()
+            for stage in wanted:
+                why = self._why(stage)
+                if why is None:
+                    continue
+                self.progress.say(f"{stage.name}: {why}")
+                work: Callable[[Pipeline], Summary] = getattr(stages, f"do_{stage.name}")
+                parts = self._parts(stage)
+                self.workspace.finish(stage.name, parts, work(self))
+        return {stage.name: self._summary(stage.name) for stage in wanted}
+
+    def plan(self, until: str | None = None) -> list[Step]:
+        """What `run` would do, stage by stage, and why; nothing is written."""
+        self._check_documents()
+        steps: list[Step] = []
+        redone: set[str] = set()
+        for stage in _needed(until):
+            upstream = [need for need in stage.needs if need in redone]
+            why = self._why(stage) if not upstream else f"{upstream[0]} runs first and may give it something new"
+            if why is None:
+                steps.append(Step(stage.name, "keep", "its inputs, recipe and code are unchanged"))
+            else:
+                redone.add(stage.name)
+                steps.append(Step(stage.name, "run", why))
+        return steps
+
+    @property
+    def documents(self) -> list[Path]:
+        """The files and folders to read: as given, else as the workspace remembers them."""
+        if self._documents:
+            return self._documents
+        try:
+            return [Path(path) for path in json.loads(self._documents_file.read_text(encoding="utf-8"))]
+        except FileNotFoundError:
+            return []
+
+    @property
+    def _documents_file(self) -> Path:
+        return self.workspace.root / "documents.json"
+
+    def _check_documents(self) -> None:
+        for path in self._documents:
+            if not path.exists():
+                raise WorkspaceError(f"{path} does not exist; give files or folders to read")
+        if not self.documents:
+            root = self.workspace.root
+            raise WorkspaceError(
+                f"{root} has not been given documents yet; name them: pagetune run DOCUMENTS -w {root}"
+            )
+
+    def _remember(self) -> None:
+        write_atomically(self._documents_file, json.dumps([str(path) for path in self.documents]))
+        write_atomically(self.workspace.recipe_file, self.recipe.to_yaml())
+
+    def _summary(self, name: str) -> Summary:
+        record = self.workspace.finished(name)
+        if record is None:
+            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {name}")
+        summary: Summary = record["summary"]
+        return summary
+
+    def _parts(self, stage: Stage) -> Parts:
+        sections = self.recipe.model_dump(mode="json", include=set(stage.sections))
+        return {"inputs": self._inputs(stage), "recipe": sections, "code": stage.version}
+
+    def _inputs(self, stage: Stage) -> Parts:
+        if stage.name == "read":
+            from pagetune.pages.reading import list_documents
+
+            return {"documents": list_documents(self.documents, self.workspace)}
+        return {need: self._summary(need)["content"] for need in stage.needs}
+
+    def _why(self, stage: Stage) -> str | None:
+        """Why a stage has to run; None where its work is finished."""
+        record = self.workspace.finished(stage.name)
+        if record is None:
+            return "not done yet"
+        missing = [name for name in stage.outputs if not (self.workspace.root / name).exists()]
+        if missing:
+            return f"{missing[0]} is gone"
+        parts = self._parts(stage)
+        if record["fingerprint"] == fingerprint(parts):
+            return None
+        return _difference(record["parts"], parts)
+
+
+def _needed(until: str | None) -> list[Stage]:
+    if until is None:
+        return list(STAGES)
+    if until not in NAMES:
+        raise RecipeError([f"{until!r} is not a stage; the stages are {', '.join(NAMES)}"])
+    wanted = {until}
+    for stage in reversed(STAGES):
+        if stage.name in wanted:
+            wanted.update(stage.needs)
+    return [stage for stage in STAGES if stage.name in wanted]
+
+
+def _difference(old: Parts, new: Parts) -> str:
+    """The first thing that changed since the stage ran, in words."""
+    if old.get("code") != new["code"]:
+        return f"its code changed (version {old.get('code')} to {new['code']})"
+    changes = list(_changes(old.get("recipe", {}), json.loads(json.dumps(new["recipe"])), ""))
+    if changes:
+        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
+        return f"recipe: {changes[0]}{more}"
+    return _input_difference(old.get("inputs", {}), new["inputs"])
+
+
+def _input_difference(old: Parts, new: Parts) -> str:
+    if "documents" not in new:
+        changed = [name for name in new if old.get(name) != new[name]]
+        return f"{changed[0]} made something new" if changed else "its inputs changed"
+    before, after = dict(old.get("documents", {})), dict(new["documents"])
+    added, gone = len(after.keys() - before.keys()), len(before.keys() - after.keys())
+    changed_files = sum(before[name] != after[name] for name in before.keys() & after.keys())
+    return f"documents: {added} new, {changed_files} changed, {gone} gone"
+
+
+def _changes(old: Any, new: Any, prefix: str) -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        found: list[str] = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            found.extend(_changes(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key)))
+        return found
+    return [] if old == new else [f"{prefix} {old} → {new}"]
