@@ -1,0 +1,241 @@
+"""Judging base, tuned, BM25 and BM25 fused with tuned on the same held-out queries.
+
+Every page and query is encoded once, by the caller; all dimensions come from those vectors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.errors import DataError
+from pagetune.evaluation.lexical import BM25
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS, QueryScores, score_run
+from pagetune.evaluation.ranking import Qrels, Run, ranking
+from pagetune.evaluation.retrieval import Passages, fuse, rank_pages
+from pagetune.evaluation.significance import Comparison, compare, interval, verdict
+from pagetune.recipe import EvaluateRecipe
+from pagetune.records import Query
+
+BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
+SYSTEMS = (BASE, TUNED, LEXICAL, FUSED)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What one model made of the queries, float32 [queries, dim] in their order, and of the pages."""
+
+    queries: NDArray[np.float32]
+    pages: Passages
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SystemResult:
+    """One system on the held-out queries: its run and every metric of every query."""
+
+    run: Run
+    scores: QueryScores
+    interval: tuple[float, float]
+    """The bootstrap interval of the mean NDCG@10."""
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        return self.scores.means()
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluationReport:
+    """Everything that was measured; `pagetune.evaluation.output.write_run` writes it to a folder."""
+
+    queries: tuple[Query, ...]
+    """The judged queries, in the order of every system's scores."""
+    qrels: Qrels
+    pages: int
+    systems: Mapping[str, SystemResult]
+    by_dimension: Mapping[int, Mapping[str, SystemResult]]
+    """Widest first; base, tuned and fused at each Matryoshka dimension."""
+    comparisons: Mapping[str, Comparison]
+    """`tuned − base` and others, NDCG@10."""
+    settings: EvaluateRecipe
+
+    @property
+    def gain(self) -> Comparison:
+        """Tuned against base."""
+        return self.comparisons[f"{TUNED} − {BASE}"]
+
+    @property
+    def verdict(self) -> str:
+        """One sentence on tuned against base."""
+        return verdict(self.gain)
+
+    @property
+    def kinds(self) -> dict[str, tuple[str, ...]]:
+        """Query ids by kind, the most frequent kind first."""
+        found: dict[str, list[str]] = {}
+        for query in self.queries:
+            found.setdefault(query.kind, []).append(query.id)
+        return {kind: tuple(found[kind]) for kind in sorted(found, key=lambda kind: (-len(found[kind]), kind))}
+
+    def rank_of(self, system: str, query: str) -> int | None:
+        """The place of the first page of the highest grade in a system's answer, from 1; None below its depth."""
+        grades = self.qrels[query]
+        highest = max(grades.values())
+        for place, page in enumerate(ranking(self.systems[system].run.get(query, {})), start=1):
+            if grades.get(page) == highest:
+                return place
+        return None
+
+    def summary(self) -> dict[str, Any]:
+        """Everything for JSON; the same inputs give the same, whenever and wherever it ran."""
+        return {
+            "verdict": self.verdict,
+            "outcome": self.gain.outcome,
+            "queries": len(self.queries),
+            "pages": self.pages,
+            "gain": GAIN,
+            "about": "held-out queries, their own words masked on the pages; NDCG with the linear gain of trec_eval",
+            "systems": {name: _figures(result) for name, result in self.systems.items()},
+            "by_kind": {
+                kind: {"queries": len(ids)}
+                | {name: _rounded(result.scores.of(ids).means()) for name, result in self.systems.items()}
+                for kind, ids in self.kinds.items()
+            },
+            "by_dimension": {
+                str(dimension): {name: _figures(result) for name, result in results.items()}
+                for dimension, results in self.by_dimension.items()
+            },
+            "comparisons": {
+                name: _rounded(asdict(comparison)) | {"outcome": comparison.outcome}
+                for name, comparison in self.comparisons.items()
+            },
+            "settings": self.settings.model_dump(mode="json"),
+        }
+
+
+def evaluate_systems(
+    queries: Sequence[Query],
+    qrels: Qrels,
+    *,
+    base: Encoded,
+    tuned: Encoded,
+    lexical: BM25,
+    recipe: EvaluateRecipe,
+    dimensions: Sequence[int] = (),
+    exclude: Mapping[str, Collection[str]] | None = None,
+) -> EvaluationReport:
+    """Rank and judge. Queries without a judgement are left out; the vectors are those of all `queries`, in order.
+
+    `dimensions` are Matryoshka dimensions to judge besides the full one; `exclude` names, for a query, pages to leave
+    out of its answers. The pages that BM25 holds must be those of the vectors. Raises DataError.
+    """
+    judged = [place for place, query in enumerate(queries) if any(qrels.get(query.id, {}).values())]
+    if not judged:
+        raise DataError(f"none of the {len(queries)} held-out queries has a judgement; there is nothing to evaluate")
+    chosen = tuple(queries[place] for place in judged)
+    graded = {query.id: qrels[query.id] for query in chosen}
+    _check_pages(graded, lexical, base, tuned)
+    bench = _Bench(
+        graded,
+        {query.id: query.text for query in chosen},
+        recipe,
+        exclude or {},
+        {BASE: _pick(base, judged), TUNED: _pick(tuned, judged)},
+        lexical,
+    )
+    full = min(base.queries.shape[1], tuned.queries.shape[1])
+    systems = bench.systems(None)
+    others = sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
+    by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED)}}
+    by_dimension |= {dimension: bench.systems(dimension, lexical=False) for dimension in others}
+    pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
+    return EvaluationReport(
+        queries=tuple(sorted(chosen, key=lambda query: query.id)),
+        qrels=graded,
+        pages=len(lexical.ids),
+        systems=systems,
+        by_dimension=by_dimension,
+        comparisons={f"{new} − {old}": bench.compare(systems, new, old) for new, old in pairs},
+        settings=recipe,
+    )
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """The held-out queries and what answers them."""
+
+    qrels: Qrels
+    texts: Mapping[str, str]
+    recipe: EvaluateRecipe
+    exclude: Mapping[str, Collection[str]]
+    models: Mapping[str, Encoded]
+    bm25: BM25
+
+    @cached_property
+    def words(self) -> Run:
+        """BM25's run, which knows no dimension."""
+        return self.bm25.search(self.texts, self.recipe.depth, self.exclude)
+
+    def systems(self, dimension: int | None, *, lexical: bool = True) -> dict[str, SystemResult]:
+        """Every system at one dimension (None: all of it), in the order of `SYSTEMS`."""
+        runs: dict[str, Run] = {name: self._dense(name, dimension) for name in self.models}
+        runs[LEXICAL] = self.words
+        runs[FUSED] = fuse(runs[TUNED], self.words, self.recipe.fusion_weight, depth=self.recipe.depth)
+        return {name: self._judge(runs[name]) for name in SYSTEMS if lexical or name != LEXICAL}
+
+    def _dense(self, name: str, dimension: int | None) -> Run:
+        model = self.models[name]
+        return rank_pages(
+            list(self.texts),
+            model.queries,
+            model.pages,
+            dimension=dimension,
+            depth=self.recipe.depth,
+            exclude=self.exclude,
+        )
+
+    def _judge(self, run: Run) -> SystemResult:
+        scores = score_run(run, self.qrels)
+        return SystemResult(run, scores, interval(scores.values[MAIN_METRIC], **self._sampling()))
+
+    def compare(self, systems: Mapping[str, SystemResult], new: str, old: str) -> Comparison:
+        values = {name: systems[name].scores.values[MAIN_METRIC] for name in (new, old)}
+        return compare((new, values[new]), (old, values[old]), MAIN_METRIC, **self._sampling())
+
+    def _sampling(self) -> Any:
+        recipe = self.recipe
+        return {"confidence": recipe.confidence, "resamples": recipe.resamples, "seed": recipe.seed}
+
+
+def _pick(encoded: Encoded, places: Sequence[int]) -> Encoded:
+    return Encoded(encoded.queries[list(places)], encoded.pages)
+
+
+def _check_pages(qrels: Qrels, lexical: BM25, *models: Encoded) -> None:
+    known = set(lexical.ids)
+    for model in models:
+        if set(model.pages.ids) != known:
+            odd = sorted(set(model.pages.ids) ^ known)
+            raise DataError(
+                f"the models and BM25 hold different pages ({len(odd)}, such as {odd[0]}); give both the same"
+            )
+    lost = sorted({page for grades in qrels.values() for page in grades} - known)
+    if lost:
+        raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
+
+
+def _figures(result: SystemResult) -> dict[str, Any]:
+    low, high = result.interval
+    return {"metrics": _rounded(result.metrics), "interval": [round(low, 6), round(high, 6)]}
+
+
+def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """To six digits: a machine's last bits are no news."""
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
+
+
+__all__ = ["METRICS", "SYSTEMS", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]
