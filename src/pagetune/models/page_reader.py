@@ -1,0 +1,251 @@
+"""The input module of the `light` model: it takes a text, or a page that it reads, into one text transformer.
+
+A page has far more words than a small transformer takes at once, so it is cut into passages, and every passage goes
+through the same transformer. The passages' vectors leave the module where a text model's token vectors would, so
+that Sentence Transformers' own Pooling and Normalize make the page's vector of them, and
+`encode(..., output_value="token_embeddings")` hands them out one by one.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sentence_transformers.base.modality import is_image_url_or_path
+from sentence_transformers.base.modality_types import Modality
+from sentence_transformers.base.modules import InputModule, Transformer
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from pagetune.errors import ModelError
+from pagetune.models.passages import PageText, Passage, cut
+from pagetune.records import Page
+
+TOKENS_AT_ONCE = 16384
+"""Tokens, padding included, of one pass through the transformer when a batch of pages is encoded."""
+
+
+class PageReader(InputModule):
+    """A text transformer that also takes pages: `str`, PIL images, paths of images, `Page` and `PageText`.
+
+    A `str` is one passage, cut off at the transformer's length. A page is all of its passages of `chunk_tokens`
+    tokens (special tokens included), neighbours sharing up to `chunk_overlap`. A picture is read by OCR first.
+
+    Features in:  `input_ids`, `attention_mask` [batch, tokens] where every input is one passage,
+                  else [batch, passages, tokens].
+    Features out: `token_embeddings` float [batch, passages, dimension], each passage's mean over its tokens, L2-
+                  normalised; `attention_mask` int64 [batch, passages].
+    """
+
+    config_file_name = "page_reader_config.json"
+    config_keys = ["chunk_tokens", "chunk_overlap"]  # noqa: RUF012 - the base class declares it so
+
+    def __init__(self, transformer: Transformer, chunk_tokens: int = 128, chunk_overlap: int = 32) -> None:
+        super().__init__()
+        self.transformer = transformer
+        self.chunk_tokens = chunk_tokens
+        self.chunk_overlap = chunk_overlap
+        self._frame = _special_tokens(self.tokenizer)
+
+    @property
+    def modalities(self) -> list[Modality]:
+        """What `encode` takes: text and images."""
+        return ["text", "image"]
+
+    @property
+    def tokenizer(self) -> Any:
+        """The transformer's tokenizer."""
+        return self.transformer.tokenizer
+
+    @tokenizer.setter
+    def tokenizer(self, value: Any) -> None:
+        self.transformer.processor = value
+
+    @property
+    def processor(self) -> Any:
+        """The tokenizer again: pictures are turned into text."""
+        return self.transformer.processor
+
+    @property
+    def max_seq_length(self) -> int | None:
+        """Tokens at which a text is cut off, special tokens included."""
+        return self.transformer.max_seq_length
+
+    @max_seq_length.setter
+    def max_seq_length(self, value: int | None) -> None:
+        self.transformer.max_seq_length = value
+
+    def get_embedding_dimension(self) -> int:
+        """The width of a passage's vector."""
+        return self.transformer.get_embedding_dimension()
+
+    def preprocess(self, inputs: Sequence[Any], prompt: str | None = None, **kwargs: Any) -> dict[str, Tensor]:
+        """Turn inputs into features; `prompt` goes before texts, not before pages.
+
+        Raises ModelError for an input of another type.
+        """
+        readable = [_as_text(entry) for entry in inputs]
+        pages = iter(self.passages([entry.text for entry in readable if isinstance(entry, PageText)]))
+        texts = iter(self._tokens([(prompt or "") + entry for entry in readable if isinstance(entry, str)]))
+        return self.features(
+            [
+                [passage.ids for passage in next(pages)] if isinstance(entry, PageText) else [next(texts)]
+                for entry in readable
+            ]
+        )
+
+    def passages(self, texts: Sequence[str]) -> list[list[Passage]]:
+        """Cut the texts of pages into passages; a text without a token is one empty passage."""
+        if not texts:
+            return []
+        encoded = self.tokenizer(
+            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+        )
+        room = self.chunk_tokens - len(self._frame[0]) - len(self._frame[1])
+        return [
+            _cut_page(text, ids, offsets, room, self.chunk_overlap)
+            for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+        ]
+
+    def features(self, inputs: Sequence[Sequence[Sequence[int]]]) -> dict[str, Tensor]:
+        """Pack the passages' token ids of each input, special tokens added, into padded tensors."""
+        before, after = self._frame
+        longest = max((len(ids) for entry in inputs for ids in entry), default=0) + len(before) + len(after)
+        most = max((len(entry) for entry in inputs), default=1)
+        ids = np.full((len(inputs), most, longest), self.tokenizer.pad_token_id or 0, dtype=np.int64)
+        mask = np.zeros((len(inputs), most, longest), dtype=np.int64)
+        for row, entry in enumerate(inputs):
+            for column, tokens in enumerate(entry):
+                whole = (*before, *tokens, *after)
+                ids[row, column, : len(whole)] = whole
+                mask[row, column, : len(whole)] = 1
+        if most == 1:
+            ids, mask = ids[:, 0], mask[:, 0]
+        return {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
+
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        """Embed every passage; see the class for shapes. The given features are left as they are."""
+        ids, mask = features["input_ids"], features["attention_mask"]
+        if ids.ndim == 2:
+            vectors = self._embed(ids, mask).unsqueeze(1)
+            present = torch.ones(vectors.shape[:2], dtype=torch.int64, device=ids.device)
+        else:
+            found = mask.any(dim=-1)
+            flat = self._embed(ids[found], mask[found])
+            vectors = flat.new_zeros((*found.shape, flat.shape[-1]))
+            vectors[found] = flat
+            present = found.to(torch.int64)
+        return {**features, "token_embeddings": vectors, "attention_mask": present}
+
+    def save(self, output_path: str, *args: Any, safe_serialization: bool = True, **kwargs: Any) -> None:
+        """Write the transformer, its tokenizer and this module's settings."""
+        self.transformer.save(output_path, safe_serialization=safe_serialization)
+        self.save_config(output_path)
+
+    @classmethod
+    def load(  # type: ignore[override] # the keywords go on to Transformer.load, which knows them
+        cls, model_name_or_path: str, subfolder: str = "", **kwargs: Any
+    ) -> Self:
+        """Read what `save` wrote; the keywords are those of Sentence Transformers' modules."""
+        where = {key: kwargs[key] for key in ("token", "cache_folder", "revision", "local_files_only") if key in kwargs}
+        config = cls.load_config(model_name_or_path, subfolder=subfolder, **where)
+        return cls(Transformer.load(model_name_or_path, subfolder=subfolder, **kwargs), **config)
+
+    def _tokens(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        limit = self.max_seq_length
+        room = None if limit is None else limit - len(self._frame[0]) - len(self._frame[1])
+        encoded = self.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)
+        return [ids[:room] for ids in encoded["input_ids"]]
+
+    def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """Unit vectors [passages, dimension], long passages first so that little is padded."""
+        lengths = mask.sum(dim=1)
+        if ids.numel() <= TOKENS_AT_ONCE:
+            return self._embed_slice(ids, mask)
+        order = torch.argsort(lengths, descending=True, stable=True)
+        parts = [
+            self._embed_slice(ids[chosen, :width], mask[chosen, :width])
+            for chosen, width in _slices(order, lengths[order])
+        ]
+        return torch.cat(parts)[torch.argsort(order)]
+
+    def _embed_slice(self, ids: Tensor, mask: Tensor) -> Tensor:
+        hidden = self.transformer({"input_ids": ids, "attention_mask": mask})["token_embeddings"].float()
+        weights = mask.unsqueeze(-1).to(hidden.dtype)
+        mean = (hidden * weights).sum(dim=1) / weights.sum(dim=1).clamp(min=1e-9)
+        return normalize(mean, dim=-1)
+
+
+def _slices(order: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
+    begin = 0
+    while begin < len(order):
+        width = int(lengths[begin])
+        end = begin + max(1, TOKENS_AT_ONCE // max(1, width))
+        yield order[begin:end], width
+        begin = end
+
+
+def _cut_page(
+    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], room: int, overlap: int
+) -> list[Passage]:
+    if not ids:
+        return [Passage((), 0, 0)]
+    starts = [start for start, _ in offsets]
+    breaks = sorted({bisect_left(starts, position) for position, sign in enumerate(text) if sign == "\n"} - {0})
+    return [
+        Passage(tuple(ids[start:stop]), offsets[start][0], offsets[stop - 1][1])
+        for start, stop in cut(len(ids), breaks, room, overlap)
+    ]
+
+
+def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The ids that the tokenizer puts before and after a text."""
+    plain = tokenizer("a", add_special_tokens=False)["input_ids"]
+    whole = tokenizer("a")["input_ids"]
+    for start in range(len(whole) - len(plain) + 1):
+        if whole[start : start + len(plain)] == plain:
+            return tuple(whole[:start]), tuple(whole[start + len(plain) :])
+    raise ModelError(f"the tokenizer {type(tokenizer).__name__} does not frame a text with special tokens; use another")
+
+
+def _as_text(entry: Any) -> str | PageText:
+    from PIL import Image
+
+    if isinstance(entry, dict) and len(entry) == 1 and next(iter(entry)) in ("text", "image"):
+        entry = next(iter(entry.values()))
+    if isinstance(entry, Page):
+        return PageText(entry.text())
+    if isinstance(entry, PageText):
+        return entry
+    if isinstance(entry, Image.Image):
+        return PageText(_read_picture(entry))
+    if isinstance(entry, np.ndarray) and entry.ndim == 3:
+        return PageText(_read_picture(Image.fromarray(entry)))
+    if isinstance(entry, Path) or (isinstance(entry, str) and is_image_url_or_path(entry) and Path(entry).is_file()):
+        return PageText(_read_file(Path(entry)))
+    if isinstance(entry, str):
+        return entry
+    raise ModelError(f"PageReader takes text, images, paths of images and pages, got {type(entry).__name__}")
+
+
+def _read_file(path: Path) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return _read_picture(picture.convert("RGB"))
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
+        raise ModelError(f"{path} is not a readable image ({error}); give a PNG, JPEG, WebP or TIFF") from None
+
+
+def _read_picture(picture: Any) -> str:
+    """The text of a picture, a line a line."""
+    from pagetune.pages.text import read_image
+
+    return read_image(picture)
