@@ -77,10 +77,13 @@ class BM25:
             return np.zeros(len(self.ids), dtype=np.float32)
         return np.asarray(self._index.get_scores(words), dtype=np.float32)
 
-    def rank(self, text: str, depth: int, excluded: Collection[str] = ()) -> dict[str, float]:
-        """The `depth` best pages that share a word with the text, best first."""
+    def rank(
+        self, text: str, depth: int, excluded: Collection[str] = (), among: NDArray[np.bool_] | None = None
+    ) -> dict[str, float]:
+        """The `depth` best pages that share a word with the text, best first; `among` is bool [pages]: only these."""
         scores = self.scores(text)
-        return best(np.where(scores > 0, scores, -np.inf), self.ids, depth, excluded)
+        wanted = scores > 0 if among is None else (scores > 0) & among
+        return best(np.where(wanted, scores, -np.inf), self.ids, depth, excluded)
 
     def search(
         self, texts: Mapping[str, str], depth: int = 100, exclude: Mapping[str, Collection[str]] | None = None

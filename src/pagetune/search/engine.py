@@ -1,0 +1,168 @@
+"""One engine behind the command line, the Python API and the web page."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.errors import SearchError
+from pagetune.evaluation.ranking import ranking
+from pagetune.evaluation.retrieval import fuse
+from pagetune.records import Hit
+from pagetune.search.index import SearchIndex, StoredPage
+from pagetune.search.snippets import snippet
+from pagetune.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pagetune.pages.store import PageStore
+
+Mode = Literal["fused", "dense", "lexical"]
+MODES: tuple[Mode, ...] = ("fused", "dense", "lexical")
+IMAGE_SIDE = 1600
+"""Pixels of the longer side of a saved page image."""
+
+
+class SearchEngine:
+    """Search in a workspace. The model is loaded at the first search that needs it.
+
+    `model` is the tuned model where the caller has it loaded already. Raises SearchError where there is no index.
+    """
+
+    def __init__(self, workspace: Workspace | Path | str, *, model: SentenceTransformer | None = None) -> None:
+        self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
+        self.index = SearchIndex(self.workspace.index)
+        self._given = model
+
+    def search(self, text: str, k: int = 10, documents: Sequence[str] | None = None, mode: Mode = "fused") -> list[Hit]:
+        """The `k` best pages, each once, best first; only of these documents, if any are named.
+
+        "dense" asks the tuned model, "lexical" BM25, "fused" both, joined as the evaluation joins them. Raises
+        SearchError for an empty query, an unknown document or mode, and a model that is not the index's.
+        """
+        wanted = list(dict.fromkeys(documents or ()))
+        self._check(text, k, wanted, mode)
+        dense: dict[str, tuple[float, int]] = {}
+        lexical: dict[str, float] = {}
+        depth = max(k, self.index.info.depth) if mode == "fused" else k
+        if mode != "lexical":
+            dense = self.index.nearest(self.encode(text), depth, wanted)
+        if mode != "dense":
+            lexical = self.index.bm25.rank(text, depth, among=self._among(wanted))
+        scores: Mapping[str, float] = {page: score for page, (score, _) in dense.items()}
+        if mode == "lexical":
+            scores = lexical
+        elif mode == "fused":
+            scores = fuse({"": dict(scores)}, {"": lexical}, self.index.info.fusion_weight)[""]
+        best = {page: scores[page] for page in ranking(scores)[:k]}
+        return self._hits(text, best, {page: passage for page, (_, passage) in dense.items()})
+
+    def encode(self, text: str) -> NDArray[np.float32]:
+        """float32 [dim]: the query's vector, as the tuned model makes it."""
+        from pagetune.models.encoding import encode_queries
+
+        vector: NDArray[np.float32] = encode_queries(self.model, [text])[0]
+        return vector
+
+    @cached_property
+    def model(self) -> SentenceTransformer:
+        """The model whose vectors the index holds. Raises SearchError where it is another."""
+        from pagetune.models.encoding import fingerprint_model
+
+        model = self._given or self._load()
+        dimension, known = model.get_embedding_dimension() or 0, self.index.info
+        if dimension < known.dimension:
+            raise SearchError(
+                f"the model gives {dimension} dimensions, the index holds {known.dimension}; run: pagetune index"
+            )
+        if known.model and fingerprint_model(model) != known.model:
+            raise SearchError(
+                f"the model in {self.workspace.model} is not the one that the index was built with; run: pagetune index"
+            )
+        return model
+
+    def save_images(self, hits: Sequence[Hit], folder: Path) -> list[Path]:
+        """Write the pages of the hits as PNG files, named by rank and page; the files' paths."""
+        folder.mkdir(parents=True, exist_ok=True)
+        saved = []
+        for hit in hits:
+            name = re.sub(r"[^\w.-]+", "_", hit.page)
+            path = folder / f"{hit.rank:02d}-{name}.png"
+            self._store.image(hit.page, long_side=IMAGE_SIDE).save(path)
+            saved.append(path)
+        return saved
+
+    def thumbnail(self, page: str) -> bytes | None:
+        """The page's small JPEG; None where the index has none."""
+        stored = self.index.pages([page], thumbnails=True).get(page)
+        return None if stored is None else stored.thumbnail
+
+    @cached_property
+    def _store(self) -> PageStore:
+        from pagetune.pages.store import PageStore
+
+        return PageStore(self.workspace.pages)
+
+    def _load(self) -> SentenceTransformer:
+        from pagetune.models.loading import load_model
+        from pagetune.recipe import ModelRecipe
+
+        if not (self.workspace.model / "modules.json").exists():
+            raise SearchError(f"{self.workspace.model} holds no model; finetune one with: pagetune fit")
+        return load_model(ModelRecipe(), self.workspace.model)
+
+    def _check(self, text: str, k: int, documents: Sequence[str], mode: str) -> None:
+        if not text.strip():
+            raise SearchError("the query is empty; say what to look for")
+        if k < 1:
+            raise SearchError(f"k={k} pages asked for; ask for at least 1")
+        if mode not in MODES:
+            raise SearchError(f"mode {mode!r} is none of {', '.join(MODES)}")
+        if documents:
+            known = sorted(set(self.index.documents.values()))
+            for name in documents:
+                if name not in known:
+                    close = difflib.get_close_matches(name, known, n=1) or known[:1]
+                    raise SearchError(
+                        f"no document {name!r} among the {len(known)} of the index; did you mean {close[0]!r}?"
+                    )
+
+    def _among(self, documents: Sequence[str]) -> NDArray[np.bool_] | None:
+        if not documents:
+            return None
+        of, wanted = self.index.documents, set(documents)
+        return np.fromiter((of.get(page) in wanted for page in self.index.bm25.ids), dtype=bool)
+
+    def _hits(self, query: str, scores: Mapping[str, float], passages: Mapping[str, int]) -> list[Hit]:
+        stored = self.index.pages(list(scores))
+        return [
+            Hit(
+                rank=rank,
+                score=round(score, 6),
+                page=page,
+                document=stored[page].document,
+                number=stored[page].number,
+                snippet=snippet(stored[page].text, query, self._span(stored[page], passages.get(page))),
+            )
+            for rank, (page, score) in enumerate(scores.items(), start=1)
+        ]
+
+    def _span(self, page: StoredPage, passage: int | None) -> tuple[int, int] | None:
+        """Where in the page's text a passage stands, for a model that cuts pages into passages."""
+        from pagetune.models.page_reader import PageReader
+
+        if passage is None or self.index.info.passages == self.index.info.pages:
+            return None
+        reader = self.model[0]
+        if not isinstance(reader, PageReader):
+            return None
+        cut = reader.passages([page.text])[0]
+        return (cut[passage].start, cut[passage].stop) if passage < len(cut) else None
