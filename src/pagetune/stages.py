@@ -6,7 +6,7 @@ Every summary has `content`, the digest of what was made: the stages after it ar
 from __future__ import annotations
 
 import hashlib
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +15,13 @@ from pagetune.workspace import file_digest, replace_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from sentence_transformers import SentenceTransformer
+
+    from pagetune.evaluation.lexical import BM25
     from pagetune.examples.datasets import RetrievalData
     from pagetune.models.encoding import PageVectors
-    from pagetune.pages.store import PageStore
     from pagetune.pipeline import Pipeline
-    from pagetune.records import Page, Rect
+    from pagetune.records import Example, Page, Rect
 
 Summary = dict[str, Any]
 
@@ -48,32 +50,142 @@ def do_queries(pipeline: Pipeline) -> Summary:
 
 
 def do_mine(pipeline: Pipeline) -> Summary:
-    """Training queries into examples with hard negatives, from the base model's and BM25's rankings."""
-    from pagetune.evaluation.lexical import BM25
-    from pagetune.evaluation.retrieval import rank_pages
+    """Training queries into examples with hard negatives."""
     from pagetune.examples.datasets import load_data, save_examples
+    from pagetune.pages.store import PageStore
+
+    workspace = pipeline.workspace
+    pages = answerable(PageStore(workspace.pages).pages())
+    examples = mine_examples(pipeline, load_data(workspace.data), pages)
+    place = workspace.root / "negatives"
+    with replace_folder(place) as folder:
+        save_examples(examples, folder / "examples.parquet")
+    counted = [len(example.negatives) for example in examples]
+    return {
+        "content": file_digest(place / "examples.parquet"),
+        "examples": len(examples),
+        "negatives": sum(counted),
+        "without_negatives": counted.count(0),
+    }
+
+
+def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]) -> list[Example]:
+    """Hard negatives for the training queries, from the base model's and BM25's rankings of `pages`, masked."""
+    from pagetune.evaluation.retrieval import rank_pages
     from pagetune.examples.negatives import mine_negatives
+    from pagetune.models.encoding import encode_queries
+    from pagetune.models.loading import load_model
+
+    recipe = pipeline.recipe
+    queries = data.of("train")
+    texts = {query.id: query.text for query in queries}
+    base = load_model(recipe.model)
+    vectors = encode(pipeline, base, pages, data.masks)
+    dense = rank_pages(list(texts), encode_queries(base, list(texts.values())), vectors, depth=recipe.mine.candidates)
+    lexical = masked_bm25(pages, data.masks).search(texts, recipe.mine.candidates)
+    return mine_negatives(queries, data.qrels("train"), pages, dense, lexical, recipe.mine)
+
+
+def do_fit(pipeline: Pipeline) -> Summary:
+    """Examples into a finetuned model."""
+    from pagetune.examples.datasets import load_data, load_examples
+    from pagetune.pages.store import PageStore
+    from pagetune.training.trainer import fit_model
+
+    workspace = pipeline.workspace
+    pages = answerable(PageStore(workspace.pages).pages())
+    data = load_data(workspace.data)
+    examples = load_examples(workspace.root / "negatives" / "examples.parquet")
+    report = fit_model(data, examples, pages, pipeline.recipe, workspace, pipeline.progress)
+    return {"content": _folder_digest(workspace.model), **report.summary()}
+
+
+def do_evaluate(pipeline: Pipeline) -> Summary:
+    """Base, tuned, BM25 and fused on the held-out queries, every page masked; metrics, runs and the report."""
+    from pagetune.evaluation.evaluate import Encoded, evaluate_systems
+    from pagetune.evaluation.output import write_run
+    from pagetune.examples.datasets import load_data
     from pagetune.models.encoding import encode_queries
     from pagetune.models.loading import load_model
     from pagetune.pages.store import PageStore
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
-    pages = _answerable(PageStore(workspace.pages))
+    store = PageStore(workspace.pages)
+    pages = answerable(store.pages())
     data = load_data(workspace.data)
-    queries = data.of("train")
-    texts = {query.id: query.text for query in queries}
-    base = load_model(recipe.model)
-    vectors = _page_vectors(pipeline, base, pages, data.masks)
-    query_vectors = encode_queries(base, list(texts.values()))
-    dense = rank_pages(list(texts), query_vectors, vectors, depth=recipe.mine.candidates)
-    lexical = BM25(_texts(pages, data.masks)).search(texts, recipe.mine.candidates)
-    examples = mine_negatives(queries, data.qrels("train"), pages, dense, lexical, recipe.mine)
-    with replace_folder(workspace.root / "negatives") as folder:
-        save_examples(examples, folder / "examples.parquet")
-    counted = [len(example.negatives) for example in examples]
+    queries = data.of("test")
+    encoded = []
+    for model in (load_model(recipe.model), load_model(recipe.model, workspace.model)):
+        vectors = encode(pipeline, model, pages, data.masks)
+        encoded.append(Encoded(encode_queries(model, [query.text for query in queries]), vectors))
+    report = evaluate_systems(
+        queries,
+        data.qrels("test"),
+        base=encoded[0],
+        tuned=encoded[1],
+        lexical=masked_bm25(pages, data.masks),
+        recipe=recipe.evaluate,
+        dimensions=recipe.fit.matryoshka,
+    )
+    write_run(report, workspace.runs / "evaluate", tell(pipeline, store))
     return {
-        "content": file_digest(workspace.root / "negatives" / "examples.parquet"),
-        "examples": len(examples),
-        "negatives": sum(counted),
-        "without_negatives": counted.count(0),
+        "content": file_digest(workspace.runs / "evaluate" / "metrics.json"),
+        **report.summary(),
+        "report": "runs/evaluate/report.html",
     }
+
+
+def do_index(pipeline: Pipeline) -> Summary:
+    """The tuned model's vectors of every page, nothing masked, into the search index."""
+    from pagetune.models.encoding import fingerprint_model
+    from pagetune.models.loading import load_model
+    from pagetune.pages.store import PageStore
+    from pagetune.search.index import build_index
+
+    workspace, recipe = pipeline.workspace, pipeline.recipe
+    store = PageStore(workspace.pages)
+    pages = [page for page in store.pages() if page.duplicate_of is None]
+    model = load_model(recipe.model, workspace.model)
+    info = build_index(
+        workspace.index,
+        encode(pipeline, model, pages, {}),
+        pages,
+        recipe.index,
+        model=fingerprint_model(model),
+        thumbnails=store.images([page.id for page in pages], long_side=recipe.index.thumbnail_side),
+        fusion_weight=recipe.evaluate.fusion_weight,
+        depth=recipe.evaluate.depth,
+        progress=pipeline.progress,
+    )
+    return {"content": _folder_digest(workspace.index), **asdict(info)}
+
+
+def answerable(pages: Sequence[Page]) -> list[Page]:
+    """The pages that may answer a query: bodies of text, each content once."""
+    return [page for page in pages if page.kind == "body" and page.duplicate_of is None]
+
+
+def encode(
+    pipeline: Pipeline, model: SentenceTransformer, pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]
+) -> PageVectors:
+    """The pages' vectors, from the workspace's cache where it has them."""
+    from pagetune.models.encoding import encode_pages
+
+    cache = pipeline.workspace.cache / "vectors"
+    return encode_pages(model, pages, masks, pipeline.recipe.model, cache, pipeline.progress)
+
+
+def masked_bm25(pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> BM25:
+    """BM25 over the pages' masked texts: what the models see, it sees."""
+    from pagetune.evaluation.lexical import BM25
+
+    return BM25({page.id: page.text(masks.get(page.id, ())) for page in pages})
+
+
+def _folder_digest(folder: Path) -> str:
+    """A digest over the names and bytes of everything below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
+    return digest.hexdigest()

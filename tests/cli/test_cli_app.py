@@ -1,0 +1,84 @@
+"""The command line: help without the heavy libraries, arguments, errors as one line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pagetune.cli.app import app
+from pagetune.cli.common import sort_arguments
+
+VERBS = ["run", "demo", "read", "queries", "mine", "fit", "evaluate", "index", "search"]
+HEAVY = ["torch", "sentence_transformers", "transformers", "datasets", "lancedb", "matplotlib", "numpy"]
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_of_every_verb_loads_nothing_heavy(verb: str) -> None:
+    code = (
+        "import sys\n"
+        "from pagetune.cli.app import app\n"
+        f"sys.argv = ['pagetune', *{[verb] if verb else []!r}, '--help']\n"
+        "try:\n    app()\nexcept SystemExit as end:\n    assert not end.code, end.code\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "Usage" in done.stdout
+    assert done.stdout.rstrip().endswith("HEAVY []")
+
+
+def test_arguments_are_parted_into_paths_overrides_and_recipe(tmp_path: Path) -> None:
+    odd = tmp_path / "a=b.pdf"
+    odd.touch()
+    paths, overrides, recipe = sort_arguments(["docs", str(odd), "fit.epochs=2", "recipe=light"])
+    assert paths == [Path("docs"), odd]
+    assert overrides == ["fit.epochs=2"]
+    assert recipe == "light"
+
+
+def test_every_fault_of_the_recipe_is_a_line(tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        app, ["run", str(tmp_path), "fit.epoch=2", "fit.batch_size=0", "-w", str(tmp_path / "ws")]
+    )
+    assert result.exit_code == 2
+    lines = result.stderr.strip().splitlines()
+    assert any("fit.epoch:" in line and "'epochs'" in line for line in lines)
+    assert any("fit.batch_size:" in line and "got 0" in line for line in lines)
+    assert not (tmp_path / "ws").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "nowhere"], "nowhere does not exist"),
+        (["run"], "has not been given documents"),
+        (["search", "anything"], "is not a workspace"),
+        (["fit", "stray"], "is not of the form section.key=value"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code in (1, 2)
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_folder_that_is_not_a_workspace_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "ws").mkdir()
+    (tmp_path / "ws" / "thesis.txt").write_text("mine")
+    (tmp_path / "docs").mkdir()
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "docs"), "-w", str(tmp_path / "ws")])
+    assert result.exit_code == 1
+    assert "not a workspace" in result.stderr
+    assert (tmp_path / "ws" / "thesis.txt").read_text() == "mine"
+
+
+def test_version() -> None:
+    result = CliRunner().invoke(app, ["--version"])
+    assert result.output.startswith("pagetune ")
