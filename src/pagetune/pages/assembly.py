@@ -1,0 +1,156 @@
+"""One document on its way: what its workers have answered so far, and the pages that come of it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pagetune.pages.geometry import Frame
+from pagetune.pages.sources import Offered
+from pagetune.pages.words import Words, join_cut_words, no_words
+from pagetune.records import Page
+
+DIGEST_OF_PIXELS_BELOW = 50
+"""A page of fewer words is told apart by its pixels too; as worker.THIN_PAGE."""
+
+_KEPT_THOUGH_FAULTY = frozenset({"a picture with hardly any text"})
+_UNTITLED = ("untitled", "microsoft word", "microsoft powerpoint", "slide 1", "document1", "(anonymous)")
+
+
+@dataclass(slots=True)
+class PageParts:
+    """What is known of one page; `failed` says why nothing is, `ocr` holds what OCR read."""
+
+    width: float
+    height: float
+    frame: Frame
+    words: Words
+    fault: str | None = None
+    blank: bool = False
+    pixels: str = ""
+    failed: str = ""
+    ocr: Words | None = None
+
+    @classmethod
+    def of(cls, message: dict[str, Any], blobs: list[bytearray]) -> PageParts:
+        """From a worker's answer to "pages"."""
+        frame = Frame(*message["frame"])
+        words = words_of(message["words"], blobs)
+        parts = cls(float(message["width"]), float(message["height"]), frame, words)
+        parts.fault, parts.blank, parts.pixels = message["fault"], bool(message["blank"]), str(message["pixels"])
+        return parts
+
+    @classmethod
+    def lost(cls, reason: str) -> PageParts:
+        """A page that could not be read; it is taken to be a letter page, as PDF readers do."""
+        return cls(612.0, 792.0, Frame(0, 0, 612, 792), no_words(), failed=reason)
+
+    def best(self, never_ocr: bool) -> tuple[Words, Literal["text layer", "ocr", "none"]]:
+        """The words to use and where they are from."""
+        layer = self.words
+        usable = self.fault is None or self.fault in _KEPT_THOUGH_FAULTY or never_ocr
+        if self.ocr is not None and (not usable or len(self.ocr.words) >= len(layer.words)):
+            return (self.ocr, "ocr") if self.ocr.words else (no_words(), "none")
+        return (layer, "text layer") if usable and layer.words else (no_words(), "none")
+
+
+def words_of(words: list[str], blobs: list[bytearray]) -> Words:
+    """Words with their arrays as they came over the wire."""
+    boxes, sizes, lines = blobs
+    return Words(
+        words,
+        np.frombuffer(boxes, np.float32).reshape(-1, 4),
+        np.frombuffer(sizes, np.float32),
+        np.frombuffer(lines, np.int32),
+    )
+
+
+@dataclass(slots=True)
+class DocumentWork:
+    """A document between its opening and its last page."""
+
+    offered: Offered
+    path: Path
+    format: str
+    total: int = 0
+    outer: str = ""
+    about: dict[str, Any] = field(default_factory=dict)
+    pages: dict[int, PageParts] = field(default_factory=dict)
+    pending: int = 0
+    kills: int = 0
+    reason: str = ""
+
+    def finish(self, ocr: str) -> tuple[list[Page], dict[str, Any]]:
+        """Pages (ids and kinds not given yet) and the note that is kept with them. `ocr`: the recipe's read.ocr."""
+        parts = [self.pages[index] for index in range(self.total)]
+        chosen = [part.best(ocr == "never") for part in parts]
+        words = join_cut_words([found for found, _ in chosen])
+        pages = [
+            _page(number, part, found, origin)
+            for number, (part, found, (_, origin)) in enumerate(zip(parts, words, chosen, strict=True), start=1)
+        ]
+        faults = Counter(part.fault for part in parts if part.fault and not part.blank)
+        notes = [f"page {number}: {part.failed}" for number, part in enumerate(parts, start=1) if part.failed]
+        metadata = self.about.get("metadata", {})
+        note = {
+            "format": self.outer or self.format,
+            "source": self.path.name,
+            "title": _title(metadata.get("Title", "")),
+            "metadata": metadata,
+            "outline": [self._entry(*entry) for entry in self.about.get("outline", [])],
+            "faults": dict(sorted(faults.items())),
+            "unread": sum(1 for page, part in zip(pages, parts, strict=True) if page.origin == "none" and part.fault
+                          and not part.blank and part.ocr is None),
+            "notes": notes[:100],
+        }  # fmt: skip
+        return pages, note
+
+    def _entry(self, level: int, title: str, page: int, top: float | None) -> list[Any]:
+        part = self.pages.get(page - 1)
+        if top is None or part is None:
+            return [level, title, page, None]
+        shown = part.frame.height_of(top)
+        # A height above the page's edge means its top, as writers use 0 or 10,000 for "just this page".
+        return [level, title, page, None if shown is None else min(max(shown, 0.0), part.height)]
+
+
+def _page(number: int, part: PageParts, found: Words, origin: Literal["text layer", "ocr", "none"]) -> Page:
+    text = " ".join(found.words).casefold()
+    if len(found.words) < DIGEST_OF_PIXELS_BELOW:
+        text += f"\0{part.pixels}"
+    digest = "" if part.failed else hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:32]
+    return Page(
+        id="",
+        document="",
+        number=number,
+        width=part.width,
+        height=part.height,
+        words=tuple(found.words),
+        boxes=found.boxes,
+        sizes=found.sizes,
+        lines=found.lines,
+        origin=origin,
+        digest=digest,
+    )
+
+
+def mark_duplicates(pages: list[Page], first: dict[str, str]) -> list[Page]:
+    """Name the first page of the same content; `first` maps digest -> page id and grows. Empty pages have no twin."""
+    marked = []
+    for page in pages:
+        if not page.digest or not page.words:
+            marked.append(page)
+            continue
+        original = first.setdefault(page.digest, page.id)
+        marked.append(page if original == page.id else replace(page, duplicate_of=original))
+    return marked
+
+
+def _title(title: str) -> str:
+    plain = " ".join(title.split())
+    return "" if plain.lower().startswith(_UNTITLED) else plain

@@ -1,0 +1,207 @@
+"""Worker processes that open untrusted files: fed with requests, timed, and ended when they hang, crash or swell."""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pagetune
+from pagetune.pages import wire
+
+RECYCLE_AFTER = 2000
+"""Requests; then a worker is replaced, since what a library leaks on damaged files adds up."""
+
+
+@dataclass(slots=True)
+class Request:
+    """One piece of work: `body` goes to the worker, `fresh` asks for a worker that has opened nothing yet."""
+
+    body: dict[str, Any]
+    fresh: bool = False
+
+
+@dataclass(slots=True)
+class Event:
+    """An answer to a request. `kind`: one "answer" after another, then "done"; or how it failed, with the reason.
+
+    "refused": the file is at fault; "memory", "crash", "time": the worker had to be ended, `used`: one that had opened
+    other files before.
+    """
+
+    request: Request
+    kind: Literal["answer", "done", "refused", "memory", "crash", "time"]
+    message: dict[str, Any] = field(default_factory=dict)
+    blobs: list[bytearray] = field(default_factory=list)
+    reason: str = ""
+    used: bool = False
+
+    @property
+    def last(self) -> bool:
+        return self.kind != "answer"
+
+
+class _Worker:
+    """One child process and the socket to it."""
+
+    def __init__(self, memory_mb: int) -> None:
+        self.wire, theirs = socket.socketpair()
+        # Only what the child needs: its own code must be found, and numeric libraries must not spread over the cores.
+        environment = dict(os.environ)
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            environment[name] = "1"
+        package = str(Path(pagetune.__file__).parent.parent)
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH", "")]))
+        command = [sys.executable, "-P", "-m", "pagetune.pages.worker"]
+        with theirs:
+            self.process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(os.getpid()), str(memory_mb)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env=environment,
+            )
+        self.request: Request | None = None
+        self.deadline = 0.0
+        self.served = 0
+
+    def end(self) -> int:
+        """Kill the process and all that it started; its exit code, negative for a signal."""
+        with suppress(OSError):
+            self.wire.close()
+        # If it is ending by itself, its own exit code is the one that tells why.
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.05 if self.process.poll() is None else None)
+        code = self.process.poll()
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        return self.process.returncode if code is None else code
+
+
+class WorkerPool:
+    """`count` workers, started when first needed. Use as a context manager, or call `close`."""
+
+    def __init__(self, count: int, *, memory_mb: int, timeout: float) -> None:
+        self.count = max(1, count)
+        self._memory_mb = memory_mb
+        self._timeout = timeout
+        self._workers: list[_Worker] = []
+        self._owner = os.getpid()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all workers."""
+        if self._owner != os.getpid():  # After a fork they are the parent's, not ours.
+            return
+        for worker in self._workers:
+            worker.end()
+        self._workers.clear()
+
+    def events(self, queue: deque[Request]) -> Iterator[Event]:
+        """Work off `queue` and yield what comes back, in the order of arrival.
+
+        The caller may append to the queue between events. A worker that answers nothing for `timeout` seconds is
+        ended. Leaving the iterator early ends the workers that are still busy.
+        """
+        try:
+            while True:
+                self._assign(queue)
+                busy = [worker for worker in self._workers if worker.request]
+                if not busy:
+                    return
+                for worker in self._ready(busy):
+                    yield self._read(worker)
+        finally:
+            for worker in [worker for worker in self._workers if worker.request]:
+                self._drop(worker)
+
+    def _assign(self, queue: deque[Request]) -> None:
+        for place in range(self.count):
+            if not queue:
+                return
+            if place == len(self._workers):
+                self._workers.append(_Worker(self._memory_mb))
+            worker = self._workers[place]
+            if worker.request is not None:
+                continue
+            if worker.served and (queue[0].fresh or worker.served >= RECYCLE_AFTER):
+                worker.end()
+                worker = self._workers[place] = _Worker(self._memory_mb)
+            worker.request = queue.popleft()
+            worker.deadline = time.monotonic() + self._timeout
+            # A worker that has died in the meantime is found out when its answer is read.
+            with suppress(OSError):
+                wire.send(worker.wire, worker.request.body)
+
+    def _ready(self, busy: list[_Worker]) -> list[_Worker]:
+        """The workers with an answer to read, or past their time; waits for the first."""
+        with selectors.DefaultSelector() as selector:
+            for worker in busy:
+                selector.register(worker.wire, selectors.EVENT_READ, worker)
+            while True:
+                patience = min(worker.deadline for worker in busy) - time.monotonic()
+                ready = [key.data for key, _ in selector.select(max(0.0, patience))]
+                if not ready:
+                    ready = [worker for worker in busy if worker.deadline <= time.monotonic()]
+                if ready:
+                    return ready
+
+    def _read(self, worker: _Worker) -> Event:
+        request = worker.request
+        assert request is not None
+        used = worker.served > 0
+        # Something is there to read, or the time is over: the rest of a begun message may take this much longer.
+        worker.wire.settimeout(max(1.0, worker.deadline - time.monotonic()))
+        if worker.deadline <= time.monotonic() and not _readable(worker.wire):
+            self._drop(worker)
+            return Event(request, "time", reason=f"took more than {self._timeout:g} s", used=used)
+        try:
+            message, blobs = wire.receive(worker.wire)
+        except (wire.BrokenWire, TimeoutError):
+            return Event(request, "crash", reason=_cause(self._drop(worker)), used=used)
+        worker.deadline = time.monotonic() + self._timeout
+        if message.get("memory"):
+            self._drop(worker)
+            return Event(request, "memory", reason=f"needs more than {self._memory_mb} MiB of memory", used=used)
+        if "done" in message or "refused" in message:
+            worker.request = None
+            worker.served += 1
+            kind: Literal["done", "refused"] = "done" if "done" in message else "refused"
+            return Event(request, kind, reason=str(message.get("refused", "")), used=used)
+        return Event(request, "answer", message, blobs, used=used)
+
+    def _drop(self, worker: _Worker) -> int:
+        if worker in self._workers:
+            self._workers.remove(worker)
+        return worker.end()
+
+
+def _readable(channel: socket.socket) -> bool:
+    with selectors.DefaultSelector() as selector:
+        selector.register(channel, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def _cause(code: int) -> str:
+    if code < 0:
+        with suppress(ValueError):
+            return f"crashed the reader ({signal.Signals(-code).name})"
+    return f"crashed the reader (exit code {code})"

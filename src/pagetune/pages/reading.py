@@ -1,0 +1,450 @@
+"""Documents in, pages out: every file opened in a worker process under limits, whatever happens to it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata as packages
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from pagetune.errors import ReadingError
+from pagetune.pages import sources
+from pagetune.pages.assembly import DocumentWork, PageParts, mark_duplicates, words_of
+from pagetune.pages.formats import OFFICE
+from pagetune.pages.office import MISSING, office_command
+from pagetune.pages.pool import Event, Request, WorkerPool
+from pagetune.pages.tables import documents_to_table, load_note, load_pages, page_schema, pages_to_table, save_pages
+from pagetune.progress import SILENT, Progress, Task
+from pagetune.recipe import ReadRecipe
+from pagetune.records import Document, OutlineEntry, Page, PageKind
+from pagetune.workspace import Workspace, fingerprint, replace_folder
+
+READ_VERSION = 1
+PAGES_A_REQUEST = 24
+"""A longer document's pages go to the workers in parts of so many, so that one document keeps all of them busy."""
+MAX_KILLS = 3
+"""A document of which so many pages have ended their worker is refused: it costs a time limit each."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadingReport:
+    """What came of reading. `documents`: all that were offered; `refused`: those of status "refused".
+
+    `faults` counts pages by what was wrong with their text layer; `unread` those of them that OCR has not read;
+    `notes` names pages that failed within a document that was read. `digest` is the collection's content hash.
+    """
+
+    documents: tuple[Document, ...]
+    pages: int
+    ocr_pages: int
+    duplicate_pages: int
+    refused: tuple[Document, ...]
+    seconds: float
+    unread: int = 0
+    faults: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+
+    def summary(self) -> dict[str, Any]:
+        """The report as plain values for JSON."""
+        status = Counter(document.status for document in self.documents)
+        return {
+            "documents": status["read"],
+            "pages": self.pages,
+            "ocr_pages": self.ocr_pages,
+            "unread_pages": self.unread,
+            "duplicate_documents": status["duplicate"],
+            "duplicate_pages": self.duplicate_pages,
+            "text_layer_faults": self.faults,
+            "refused": {document.path: document.reason for document in self.refused},
+            "notes": list(self.notes),
+            "seconds": round(self.seconds, 2),
+            "digest": self.digest,
+        }
+
+
+def read_documents(
+    paths: Sequence[Path], workspace: Workspace, recipe: ReadRecipe, progress: Progress = SILENT
+) -> ReadingReport:
+    """Read files and folders (recursively) into `workspace.pages`, replacing what was there.
+
+    A file that cannot be read becomes a Document of status "refused" with its reason, and the rest goes on. Finished
+    documents and OCR'd pages are kept in `workspace.cache`, so that a reading that was killed goes on from there.
+    Raises ReadingError when a path is missing, or when not one page could be read.
+    """
+    return _Reading(workspace, recipe, progress).run([Path(path) for path in paths])
+
+
+def can_ocr() -> bool:
+    """Whether the OCR engine is installed."""
+    return find_spec("rapidocr") is not None and find_spec("onnxruntime") is not None
+
+
+def worker_count(asked: int | None) -> int:
+    """The number of workers: as asked, else one for each core that this process may use."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class _Reading:
+    """One call of read_documents."""
+
+    def __init__(self, workspace: Workspace, recipe: ReadRecipe, progress: Progress) -> None:
+        self.workspace, self.recipe, self.progress = workspace, recipe, progress
+        self.cache = workspace.cache / "pages"
+        self.ocr = recipe.ocr != "never" and can_ocr()
+        self.queue: deque[Request] = deque()
+        self.works: dict[int, DocumentWork] = {}
+        self.documents: dict[int, Document] = {}
+        self.kept: dict[int, Path] = {}
+        self.version = _version(recipe, self.ocr)
+
+    def run(self, paths: list[Path]) -> ReadingReport:
+        began = time.monotonic()
+        files = sources.find_files(paths)
+        count, recipe = worker_count(self.recipe.workers), self.recipe
+        with WorkerPool(count, memory_mb=recipe.memory_mb, timeout=recipe.timeout) as pool:
+            self._open(files, pool)
+            self._read(pool)
+        report = self._write(files, began)
+        shutil.rmtree(self.cache / "sources", ignore_errors=True)
+        shutil.rmtree(self.cache / "scratch", ignore_errors=True)
+        if report.unread and not self.ocr and self.recipe.ocr != "never":
+            self.progress.say(
+                f"{report.unread} pages have no usable text layer; to read them by OCR: pip install 'pagetune[light]'"
+            )
+        return report
+
+    # Opening: which files are documents, and how many pages they have.
+
+    def _open(self, files: list[Path], pool: WorkerPool) -> None:
+        first: dict[str, Path] = {}
+        with self.progress.task("opening", len(files), "files") as task:
+            for place, path in enumerate(files):
+                self._offer(place, sources.inspect(path, self.recipe), first)
+                if place not in self.works:
+                    task.advance()
+            for event in pool.events(self.queue):
+                self._opened(event, task)
+        if any(document.reason == MISSING for document in self.documents.values()):
+            self.progress.say("office documents are left out: LibreOffice (soffice) is not installed")
+
+    def _offer(self, place: int, offered: sources.Offered, first: dict[str, Path]) -> None:
+        if offered.reason:
+            return self._refuse(place, offered, offered.reason)
+        if offered.digest in first:
+            reason = f"same content as {first[offered.digest]}"
+            self.documents[place] = _document(offered, "duplicate", reason)
+            return None
+        first[offered.digest] = offered.path
+        kept = self._cached(offered.digest)
+        note = load_note(kept)
+        if note is not None and self._source(str(note["source"])) is not None:
+            self.kept[place] = kept
+            return None
+        try:
+            source = sources.keep(offered, self.cache / "sources", self.workspace.pages / "sources")
+        except OSError as error:
+            return self._refuse(place, offered, f"cannot be copied: {error.strerror or error}")
+        self.works[place] = work = DocumentWork(offered, source, offered.format)
+        self._ask(place, work, "probe")
+        return None
+
+    def _opened(self, event: Event, task: Task) -> None:
+        place = event.request.body["work"]
+        work = self.works[place]
+        if event.kind == "answer" and event.request.body["op"] == "probe":
+            work.format, work.total = str(event.message["format"]), int(event.message["pages"])
+        if not event.last:
+            return
+        if event.kind != "done":
+            if not self._again(event):
+                self._refuse(place, work.offered, self._reason(work, event))
+                task.advance()
+            return
+        if event.request.body["op"] == "convert":
+            work.path, work.outer, work.format = Path(event.request.body["target"]), work.format, "pdf"
+            self._ask(place, work, "probe")
+        elif work.format in OFFICE:
+            self._convert(place, work, task)
+        else:
+            if work.total > self.recipe.max_pages:
+                reason = f"{work.total} pages, above max_pages={self.recipe.max_pages}"
+                self._refuse(place, work.offered, reason)
+            task.advance()
+
+    def _convert(self, place: int, work: DocumentWork, task: Task) -> None:
+        if office_command() is None:
+            self._refuse(place, work.offered, MISSING)
+            task.advance()
+            return
+        target = work.path.parent / f"{work.offered.digest}.pdf"
+        self._ask(place, work, "convert", target=str(target), scratch=str(self.cache / "scratch"))
+
+    def _reason(self, work: DocumentWork, event: Event) -> str:
+        unknown = event.reason == "not of a type that is read"
+        return sources.unknown(work.offered.path) if unknown else event.reason
+
+    # Reading: the pages of the documents that were opened.
+
+    def _read(self, pool: WorkerPool) -> None:
+        total = sum(work.total for work in self.works.values())
+        with self.progress.task("reading", total, "pages") as task:
+            waiting = self._requests()
+            self._fill(waiting, pool)
+            for event in pool.events(self.queue):
+                self._answered(event, task)
+                self._fill(waiting, pool)
+
+    def _fill(self, waiting: Iterator[None], pool: WorkerPool) -> None:
+        # Only a few requests ahead: a collection's requests are far more than what is worth holding.
+        while len(self.queue) < 2 * pool.count:
+            if next(waiting, "end") == "end":
+                return
+
+    def _requests(self) -> Iterator[None]:
+        for place, work in list(self.works.items()):
+            starts = range(0, work.total, PAGES_A_REQUEST)
+            work.pending = 1 + len(starts)
+            self._ask(place, work, "about")
+            for start in starts:
+                if place in self.works:
+                    self._ask(place, work, "pages", start=start, stop=min(start + PAGES_A_REQUEST, work.total))
+                yield None
+
+    def _answered(self, event: Event, task: Task) -> None:
+        place, op = event.request.body["work"], event.request.body["op"]
+        work = self.works.get(place)
+        if work is None:
+            return
+        if event.kind == "answer":
+            {"about": self._about, "pages": self._page, "ocr": self._recognised}[op](work, event, task)
+            return
+        if event.kind != "done" and not self._failed(place, work, event, task):
+            return
+        work.pending -= 1
+        if not work.pending:
+            self._finish(place, work)
+
+    def _about(self, work: DocumentWork, event: Event, task: Task) -> None:
+        work.about = event.message
+
+    def _page(self, work: DocumentWork, event: Event, task: Task) -> None:
+        body, index = event.request.body, int(event.message["page"])
+        body["start"] = index + 1  # What is left of the request, should its worker end.
+        if "failed" in event.message:
+            work.pages[index] = PageParts.lost(str(event.message["failed"]))
+            task.advance()
+            return
+        work.pages[index] = part = PageParts.of(event.message, event.blobs)
+        wanted = self.recipe.ocr == "always" or part.fault is not None
+        if self.ocr and wanted and not part.blank:
+            work.pending += 1
+            self._ask(body["work"], work, "ocr", first=True, page=index, long_side=self.recipe.ocr_long_side,
+                      cache=str(self.cache / "ocr" / _ocr_version()))  # fmt: skip
+        else:
+            task.advance()
+
+    def _recognised(self, work: DocumentWork, event: Event, task: Task) -> None:
+        work.pages[int(event.message["page"])].ocr = words_of(event.message["words"], event.blobs)
+        task.advance()
+
+    def _failed(self, place: int, work: DocumentWork, event: Event, task: Task) -> bool:
+        """A request ended badly; True if nothing is left of it to do."""
+        if self._again(event):
+            return False
+        body = event.request.body
+        if event.kind != "refused":
+            work.kills += 1
+        if body["op"] == "ocr":
+            work.pages[body["page"]].failed = f"OCR {event.reason}"
+            task.advance()
+        elif body["op"] == "pages" and event.kind != "refused":
+            work.pages[body["start"]] = PageParts.lost(event.reason)
+            body["start"] += 1
+            task.advance()
+        elif body["op"] == "pages":
+            work.kills = MAX_KILLS
+        if work.kills >= MAX_KILLS:
+            where = f"page {body['start'] if body['op'] == 'pages' else body.get('page', 0) + 1}: "
+            self._give_up(place, work, where + event.reason, task)
+            return False
+        if body["op"] == "pages" and body["start"] < body["stop"]:
+            self.queue.appendleft(Request(body))
+            return False
+        return True
+
+    def _give_up(self, place: int, work: DocumentWork, reason: str, task: Task) -> None:
+        task.advance(max(0, work.total - len(work.pages)))
+        self._refuse(place, work.offered, reason)
+        left = [request for request in self.queue if request.body["work"] != place]
+        self.queue.clear()
+        self.queue.extend(left)
+
+    def _finish(self, place: int, work: DocumentWork) -> None:
+        failed = [part.failed for part in work.pages.values() if part.failed and not part.words.words]
+        if len(failed) == work.total:
+            self._refuse(place, work.offered, f"no page can be read: {failed[0]}")
+            return
+        pages, note = work.finish(self.recipe.ocr)
+        self.kept[place] = kept = self._cached(work.offered.digest)
+        save_pages(kept, pages, note)
+        del self.works[place]
+
+    # What both share.
+
+    def _ask(self, place: int, work: DocumentWork, op: str, *, first: bool = False, **more: Any) -> None:
+        body = {"op": op, "work": place, "path": str(work.path.absolute()), "format": work.format, **more}
+        request = Request(body | {"max_side": self.recipe.max_image_side})
+        if first:
+            self.queue.appendleft(request)
+        else:
+            self.queue.append(request)
+
+    def _again(self, event: Event) -> bool:
+        """Try once more in a new worker, where an earlier file may have left the old one short of memory or broken."""
+        if event.kind not in ("crash", "memory") or not event.used or event.request.fresh:
+            return False
+        self.queue.appendleft(Request(event.request.body, fresh=True))
+        return True
+
+    def _refuse(self, place: int, offered: sources.Offered, reason: str) -> None:
+        self.works.pop(place, None)
+        self.documents[place] = _document(offered, "refused", reason)
+
+    def _cached(self, digest: str) -> Path:
+        return self.cache / f"{digest}-{self.version}.parquet"
+
+    def _source(self, name: str) -> Path | None:
+        folders = (self.cache / "sources", self.workspace.pages / "sources")
+        return next((folder / name for folder in folders if (folder / name).exists()), None)
+
+    # Writing: everything into one fresh folder, which then takes the place of the old one.
+
+    def _write(self, files: list[Path], began: float) -> ReadingReport:
+        import pyarrow.parquet as pq
+
+        places = sorted(self.kept)
+        if not places:
+            reasons = [f"{d.path}: {d.reason}" for _, d in sorted(self.documents.items())]
+            raise ReadingError(f"not one page could be read of {len(files)} files; {'; '.join(reasons[:3])}")
+        others = sorted(self.documents)
+        names = sources.name_documents([files[place] for place in places + others])
+        ids = dict(zip(places + others, names, strict=True))
+        tally = _Tally()
+        with replace_folder(self.workspace.pages) as folder:
+            (folder / "sources").mkdir()
+            rows: dict[int, tuple[Document, str]] = {
+                place: (replace(self.documents[place], id=ids[place]), "") for place in others
+            }
+            with pq.ParquetWriter(folder / "pages.parquet", page_schema(), compression="zstd") as writer:
+                for place in places:
+                    document, source, pages = self._load(place, files[place], ids[place], tally)
+                    rows[place] = (document, source)
+                    _link(self._source(source), folder / "sources" / source)
+                    writer.write_table(pages_to_table(pages))
+                writer.add_key_value_metadata({"pagetune.digest": tally.hash.hexdigest()[:32]})
+            pq.write_table(documents_to_table(rows[place] for place in sorted(rows)), folder / "documents.parquet")
+        documents = tuple(rows[place][0] for place in sorted(rows))
+        return tally.report(documents, time.monotonic() - began)
+
+    def _load(self, place: int, path: Path, name: str, tally: _Tally) -> tuple[Document, str, list[Page]]:
+        loaded = load_pages(self.kept[place])
+        if loaded is None:
+            raise ReadingError(f"{self.kept[place]} has gone while it was needed; read again")
+        pages, note = loaded
+        outline = tuple(OutlineEntry(*entry) for entry in note["outline"])
+        pages = [replace(page, id=f"{name}-{page.number:04d}", document=name) for page in pages]
+        kinds = _kinds(pages, outline)
+        pages = [replace(page, kind=kind) for page, kind in zip(pages, kinds, strict=True)]
+        pages = mark_duplicates(pages, tally.first)
+        document = Document(
+            id=name,
+            path=str(path),
+            digest=self.kept[place].name.partition("-")[0],
+            format=str(note["format"]),
+            pages=len(pages),
+            title=str(note["title"]),
+            outline=outline,
+            metadata=dict(note["metadata"]),
+        )
+        tally.add(document, pages, note)
+        return document, str(note["source"]), pages
+
+
+class _Tally:
+    """What the report counts while the documents pass."""
+
+    def __init__(self) -> None:
+        self.first: dict[str, str] = {}
+        self.hash = hashlib.sha256()
+        self.pages = self.ocr = self.duplicates = self.unread = 0
+        self.faults: Counter[str] = Counter()
+        self.notes: list[str] = []
+
+    def add(self, document: Document, pages: Sequence[Page], note: dict[str, Any]) -> None:
+        self.pages += len(pages)
+        self.ocr += sum(page.origin == "ocr" for page in pages)
+        self.duplicates += sum(page.duplicate_of is not None for page in pages)
+        self.unread += int(note["unread"])
+        self.faults.update(note["faults"])
+        self.notes.extend(f"{document.id}: {line}" for line in note["notes"][:20])
+        self.hash.update(f"{document.id}\0{document.digest}\0".encode())
+        for page in pages:
+            self.hash.update(f"{page.id}\0{page.digest}\0{page.kind}\0{page.origin}\0{page.duplicate_of}\0".encode())
+            self.hash.update("\0".join(page.words).encode("utf-8", "replace"))
+            for part in (page.boxes, page.sizes, page.lines):
+                self.hash.update(part.tobytes())
+
+    def report(self, documents: tuple[Document, ...], seconds: float) -> ReadingReport:
+        return ReadingReport(
+            documents,
+            self.pages,
+            self.ocr,
+            self.duplicates,
+            tuple(document for document in documents if document.status == "refused"),
+            seconds,
+            self.unread,
+            dict(sorted(self.faults.items())),
+            tuple(self.notes),
+            self.hash.hexdigest()[:32],
+        )
+
+
+def _kinds(pages: Sequence[Page], outline: Sequence[OutlineEntry]) -> list[PageKind]:
+    from pagetune.pages.kinds import classify_pages
+
+    return classify_pages(pages, outline)
+
+
+def _document(offered: sources.Offered, status: Literal["duplicate", "refused"], reason: str) -> Document:
+    return Document("", str(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
+
+
+def _link(source: Path | None, target: Path) -> None:
+    """Put a kept source into the new folder: another name for the same bytes, both ours, or else a copy."""
+    if source is None:
+        raise ReadingError(f"the kept source {target.name} has gone while it was needed; read again")
+    try:
+        target.hardlink_to(source)
+    except OSError:
+        sources.copy_or_clone(source, target)
+
+
+def _ocr_version() -> str:
+    return f"rapidocr-{packages.version('rapidocr')}"
+
+
+def _version(recipe: ReadRecipe, ocr: bool) -> str:
+    """What decides, beside a file's bytes, what reading it gives."""
+    settings = [recipe.max_pages, recipe.max_image_side, recipe.ocr, recipe.ocr_long_side]
+    engine = _ocr_version() if ocr else "none"
+    return fingerprint(READ_VERSION, packages.version("pypdfium2"), engine, settings)[:16]

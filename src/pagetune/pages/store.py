@@ -1,0 +1,213 @@
+"""The pages that were read: their records, and their pixels at any resolution, rendered when asked for."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.errors import ReadingError, WorkspaceError
+from pagetune.records import Document, Page, Rect
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from pagetune.pages.pool import Event, WorkerPool
+
+DEFAULT_LONG_SIDE = 1280
+"""Pixels of an image's longer side when neither bound is given."""
+
+_PAGES_A_REQUEST = 4
+
+
+class PageStore:
+    """The folder that `read_documents` wrote. Records are loaded when first asked for, and once."""
+
+    def __init__(
+        self, folder: Path, *, workers: int | None = None, timeout: float = 120.0, memory_mb: int = 3072
+    ) -> None:
+        self.folder = Path(folder)
+        self._limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb}
+        self._workers = workers
+        if not (self.folder / "pages.parquet").exists():
+            raise WorkspaceError(f"{self.folder} holds no pages; read documents first: pagetune read DOCUMENTS")
+
+    def documents(self, *, all: bool = False) -> list[Document]:
+        """The documents that were read; `all`: the refused and duplicate ones too."""
+        return [document for document, _ in self._documents if all or document.status == "read"]
+
+    def pages(self, ids: Sequence[str] | None = None) -> list[Page]:
+        """All pages in reading order, or those of `ids` in that order. Raises ReadingError for an unknown id."""
+        return list(self._pages.values()) if ids is None else [self.page(name) for name in ids]
+
+    def page(self, id: str) -> Page:
+        """One page. Raises ReadingError if there is none of that id."""
+        try:
+            return self._pages[id]
+        except KeyError:
+            raise ReadingError(f"no page {id!r} in {self.folder}") from None
+
+    def digest(self) -> str:
+        """The content hash of the whole collection: the same documents in the same order give the same."""
+        import pyarrow.parquet as pq
+
+        metadata = pq.read_metadata(self.folder / "pages.parquet").metadata
+        return str(metadata[b"pagetune.digest"].decode())
+
+    def image(
+        self, page_id: str, *, long_side: int | None = None, max_pixels: int | None = None, mask: Sequence[Rect] = ()
+    ) -> Image:
+        """One page's picture, RGB, within both bounds (long side 1280 if none is given).
+
+        A page of a PDF is rendered right at the bound; a picture is never enlarged. `mask`: rectangles in points
+        that are painted over with the page's background. Raises ReadingError if it cannot be rendered.
+        """
+        bounds: dict[str, int | None] = {"long_side": long_side, "max_pixels": max_pixels}
+        return next(self._render([page_id], self._single, {page_id: mask}, **bounds))[1]
+
+    def images(
+        self,
+        ids: Sequence[str],
+        *,
+        long_side: int | None = None,
+        max_pixels: int | None = None,
+        masks: Mapping[str, Sequence[Rect]] | None = None,
+    ) -> Iterator[tuple[str, Image]]:
+        """The pictures of many pages, in the order of `ids`, rendered in parallel; otherwise as `image`."""
+        from pagetune.pages.pool import WorkerPool
+        from pagetune.pages.reading import worker_count
+
+        with WorkerPool(worker_count(self._workers), **self._limits) as pool:
+            yield from self._render(ids, pool, masks or {}, long_side=long_side, max_pixels=max_pixels)
+
+    def close(self) -> None:
+        """End the worker that `image` keeps."""
+        if pool := self.__dict__.pop("_single", None):
+            pool.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process starts its own worker and loads its own records.
+        return {"folder": self.folder, "_limits": self._limits, "_workers": self._workers}
+
+    @cached_property
+    def _documents(self) -> list[tuple[Document, str]]:
+        import pyarrow.parquet as pq
+
+        from pagetune.pages.tables import table_to_documents
+
+        return table_to_documents(pq.read_table(self.folder / "documents.parquet"))
+
+    @cached_property
+    def _sources(self) -> dict[str, _Source]:
+        from pagetune.pages.formats import PICTURES
+
+        found = {}
+        for document, name in self._documents:
+            if name:
+                format = document.format if document.format in PICTURES else "pdf"
+                found[document.id] = _Source(self.folder / "sources" / name, format)
+        return found
+
+    @cached_property
+    def _pages(self) -> dict[str, Page]:
+        import pyarrow.parquet as pq
+
+        from pagetune.pages.tables import table_to_pages
+
+        return {page.id: page for page in table_to_pages(pq.read_table(self.folder / "pages.parquet"))}
+
+    @cached_property
+    def _single(self) -> WorkerPool:
+        from pagetune.pages.pool import WorkerPool
+
+        return WorkerPool(1, **self._limits)
+
+    def _render(
+        self,
+        ids: Sequence[str],
+        pool: WorkerPool,
+        masks: Mapping[str, Sequence[Rect]],
+        *,
+        long_side: int | None,
+        max_pixels: int | None,
+    ) -> Iterator[tuple[str, Image]]:
+        from pagetune.pages.pool import Request
+
+        if long_side is None and max_pixels is None:
+            long_side = DEFAULT_LONG_SIDE
+        parts = self._parts(ids)
+        queue: deque[Request] = deque()
+        ready: dict[int, Image] = {}
+        asked = given = 0
+
+        def fill() -> None:
+            # Only so far ahead that the workers stay busy: pictures that wait are what takes the memory.
+            nonlocal asked
+            while asked - given < 3 * _PAGES_A_REQUEST * pool.count and (part := next(parts, None)):
+                source, indices = part
+                body: dict[str, Any] = {"op": "render", "path": str(source.path.absolute()), "format": source.format}
+                body |= {"pages": indices, "at": asked, "long_side": long_side, "max_pixels": max_pixels}
+                queue.append(Request(body))
+                asked += len(indices)
+
+        fill()
+        for event in pool.events(queue):
+            if event.kind == "answer":
+                self._collect(event, ids, masks, ready)
+            elif event.kind in ("crash", "memory") and event.used and not event.request.fresh:
+                queue.appendleft(Request(event.request.body, fresh=True))
+            elif event.kind != "done":
+                raise ReadingError(f"page {ids[event.request.body['at']]!r} cannot be rendered: {event.reason}")
+            while given in ready:
+                yield ids[given], ready.pop(given)
+                given += 1
+            fill()
+
+    def _collect(
+        self, event: Event, ids: Sequence[str], masks: Mapping[str, Sequence[Rect]], ready: dict[int, Image]
+    ) -> None:
+        from PIL import Image
+
+        body = event.request.body
+        image = Image.frombytes("RGB", tuple(event.message["size"]), bytes(event.blobs[0]))
+        name = ids[body["at"]]
+        if mask := masks.get(name):
+            paint_over(image, self.page(name), mask)
+        ready[body["at"]] = image
+        # What is left of the request, should its worker end.
+        body["at"] += 1
+        body["pages"] = body["pages"][1:]
+
+    def _parts(self, ids: Sequence[str]) -> Iterator[tuple[_Source, list[int]]]:
+        """Runs of pages of one document, a few at a time."""
+        for document, run in groupby((self.page(name) for name in ids), key=lambda page: page.document):
+            indices = [page.number - 1 for page in run]
+            for start in range(0, len(indices), _PAGES_A_REQUEST):
+                yield self._sources[document], indices[start : start + _PAGES_A_REQUEST]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    path: Path
+    format: str
+
+
+def paint_over(image: Image, page: Page, mask: Sequence[Rect]) -> None:
+    """Paint rectangles (points of `page`) over with the page's background: its most frequent colour."""
+    from PIL import ImageDraw
+
+    small = image.resize((max(1, image.width // 4), max(1, image.height // 4)), 0)
+    colours = small.getcolors(small.width * small.height) or [(1, (255, 255, 255))]
+    background: Any = max(colours, key=lambda entry: entry[0])[1]
+    draw = ImageDraw.Draw(image)
+    across, down = image.width / page.width, image.height / page.height
+    for left, bottom, right, top in mask:
+        box = (left * across - 1, (page.height - top) * down - 1, right * across + 1, (page.height - bottom) * down + 1)
+        draw.rectangle(box, fill=background)

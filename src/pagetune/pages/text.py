@@ -1,0 +1,179 @@
+"""Whether a page's text layer can be used, judged from the characters alone, and reading a picture of a page by OCR."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pagetune.pages.words import Words, no_words
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FEW_WORDS = 20
+"""A page with a picture over most of it and fewer words than this is a scan with a stamp or a running head on it."""
+
+_LEADERS = re.compile(r"[.·_\-=*|+~#<>/\\\u2010-\u2015\u2022\u2026\u2500-\u259f]{3,}")
+_VOWELS = frozenset("aeiouyäöüàáâãåæèéêëìíîïòóôõøùúûýœąęįųěůőűāēīōūıаеёиоуыэюяіїєαεηιουωάέήίόύώ")
+_WIDE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
+
+
+def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -> str | None:
+    """Why the text layer of a page cannot be used; None if it can.
+
+    `text`: the layer as it came, whitespace and all. `picture`: the share of the page that its largest picture covers.
+    `visible`: False when the words are not painted (which is right over a picture: somebody's OCR, and wrong without).
+    """
+    words = text.split()
+    if not words:
+        return "no text layer"
+    if not visible and picture < 0.5:
+        return "text is not visible"
+    fault = _broken_characters("".join(words)) or _broken_words(words)
+    if fault is None and picture > 0.5 and len(words) < FEW_WORDS:
+        return "a picture with hardly any text"
+    return fault
+
+
+def _broken_characters(characters: str) -> str | None:
+    total = len(characters)
+    counts = Counter(characters)
+    lost = counts["\ufffd"]
+    private = sum(n for c, n in counts.items() if "\ue000" <= c <= "\uf8ff" or c >= "\U000f0000")
+    control = sum(n for c, n in counts.items() if c < " " or "\x7f" <= c < "\xa0")
+    if lost > 0.1 * total:
+        return "replacement characters"
+    if private > 0.1 * total:
+        return "private-use glyphs"
+    if control + lost + private > 0.1 * total:
+        return "control characters"
+    return None
+
+
+def _broken_words(words: list[str]) -> str | None:
+    prose = [word for word in words if any(map(str.isalpha, word)) and "://" not in word and not _LEADERS.search(word)]
+    letters = [character for word in prose for character in word if character.isalpha()]
+    plain = _LEADERS.sub("", "".join(words))
+    if len(plain) >= 200 and sum(map(str.isalnum, plain)) < 0.4 * len(plain):
+        return "mostly symbols"
+    if len(letters) < 60:
+        return None
+    scripts = Counter(_script(character) for character in letters)
+    if sum(scripts[name] for name in _WIDE) > 0.3 * len(letters):
+        return None  # These scripts do not part words with spaces, and have no vowels to count.
+    if sum(len(word) for word in prose if len(word) > 30) > 0.5 * sum(map(len, prose)):
+        return "no spaces"
+    if len(prose) >= 60 and sum(len(word) == 1 for word in prose) > 0.75 * len(prose):
+        return "letters apart"
+    longer = [word.lower() for word in prose if sum(map(str.isalpha, word)) >= 4]
+    if len(longer) < 15:
+        return None
+    if sum(_mixes(word) for word in longer) > 0.25 * len(longer):
+        return "wrong script"
+    judged = [word for word in longer if _script(word[0]) in ("LATIN", "CYRILLIC", "GREEK")]
+    if len(judged) >= 15 and sum(not _VOWELS & set(_plain(word)) for word in judged) > 0.4 * len(judged):
+        return "gibberish"
+    return None
+
+
+def _mixes(word: str) -> bool:
+    scripts = {_script(character) for character in word if character.isalpha()}
+    return len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"}) > 1
+
+
+def _plain(word: str) -> str:
+    return word if word.isascii() else word + "".join(c for c in unicodedata.normalize("NFD", word) if c.isalpha())
+
+
+def _script(character: str) -> str:
+    if character.isascii():
+        return "LATIN"
+    return unicodedata.name(character, "").partition(" ")[0]
+
+
+def ocr_engine() -> Any:
+    """The OCR engine (RapidOCR, PP-OCR models on ONNX Runtime), one thread, silent.
+
+    One thread, because pages are read in parallel over processes. The models lie inside the wheel.
+    """
+    import logging
+
+    from rapidocr import RapidOCR
+
+    logging.disable(logging.CRITICAL)
+    return RapidOCR(
+        params={
+            "Global.log_level": "critical",
+            "EngineConfig.onnxruntime.intra_op_num_threads": 1,
+            "EngineConfig.onnxruntime.inter_op_num_threads": 1,
+        }
+    )
+
+
+def read_picture(engine: Any, picture: Image, width: float, height: float) -> Words:
+    """Read a picture of a page of `width` x `height` points: words in reading order, their boxes in points.
+
+    The engine finds lines; a line's box is shared out among its words by their number of characters.
+    """
+    found = engine(np.asarray(picture.convert("RGB"))[:, :, ::-1])
+    if found.boxes is None or not len(found.boxes):
+        return no_words()
+    corners = np.asarray(found.boxes, np.float32)
+    across, down = width / picture.width, height / picture.height
+    lefts, rights = corners[:, :, 0].min(1) * across, corners[:, :, 0].max(1) * across
+    tops, bottoms = height - corners[:, :, 1].min(1) * down, height - corners[:, :, 1].max(1) * down
+    edges = zip(found.txts, lefts.tolist(), bottoms.tolist(), rights.tolist(), tops.tolist(), strict=True)
+    lines: list[Line] = [(" ".join(text.split()), le, bo, ri, to) for text, le, bo, ri, to in edges if text.strip()]
+    words: list[str] = []
+    boxes: list[tuple[float, float, float, float]] = []
+    numbers: list[int] = []
+    for number, (text, left, bottom, right, top) in enumerate(in_reading_order(lines)):
+        at = 0
+        for word in text.split(" "):
+            share = (right - left) / len(text)
+            words.append(word)
+            boxes.append((left + at * share, bottom, left + (at + len(word)) * share, top))
+            numbers.append(number)
+            at += len(word) + 1
+    if not words:
+        return no_words()
+    places = np.asarray(boxes, np.float32)
+    # The detector's boxes stand off the type by about a quarter of its height.
+    return Words(words, places, (places[:, 3] - places[:, 1]) * np.float32(0.8), np.asarray(numbers, np.int32))
+
+
+Line = tuple[str, float, float, float, float]
+"""Text, left, bottom, right, top."""
+
+
+def in_reading_order(lines: list[Line]) -> list[Line]:
+    """Sort lines as they are read: cut at the widest gap across the page, else between columns (the XY cut)."""
+    if len(lines) < 2:
+        return lines
+    height = float(np.median([line[4] - line[2] for line in lines]))
+    # Columns are parted first, and only by a gutter that several lines on both sides respect.
+    left = _cut(lines, 1, 3, 1.0 * height)
+    if left and min(len(part) for part in left) >= 3:
+        return in_reading_order(left[0]) + in_reading_order(left[1])
+    upper = _cut([(t, -r, -top, -le, -b) for t, le, b, r, top in lines], 2, 4, 0.0)
+    if upper:
+        back = [[(t, -r, -top, -le, -b) for t, le, b, r, top in part] for part in upper]
+        return in_reading_order(back[0]) + in_reading_order(back[1])
+    return sorted(lines, key=lambda line: (-round((line[2] + line[4]) / 2 / max(height, 1e-3)), line[1]))
+
+
+def _cut(lines: list[Line], low: int, high: int, least: float) -> tuple[list[Line], list[Line]] | None:
+    """Part the lines at the widest empty strip along one axis, if it is wider than `least`."""
+    ordered = sorted(lines, key=lambda line: float(line[low]))
+    reach = float(ordered[0][high])
+    best, place = least, 0
+    for position, line in enumerate(ordered[1:], start=1):
+        gap = float(line[low]) - reach
+        if gap > best:
+            best, place = gap, position
+        reach = max(reach, float(line[high]))
+    return (ordered[:place], ordered[place:]) if place else None

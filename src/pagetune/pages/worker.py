@@ -1,0 +1,266 @@
+"""The worker process: opens files that nobody trusts, under a limit on its address space, and answers requests.
+
+Started by `pool.WorkerPool` as `python -m pagetune.pages.worker SOCKET PARENT MEMORY_MB`. One request may have several
+answers; the last one says so ("done"), or why it failed ("refused", "memory"). It ends when its parent does.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from pagetune.errors import DocumentRefused
+from pagetune.pages import wire
+from pagetune.pages.formats import PICTURES, look_inside
+from pagetune.pages.geometry import Frame, fit
+from pagetune.pages.pdf import PdfFile, PdfPage
+from pagetune.pages.pictures import PictureFile
+from pagetune.pages.text import ocr_engine, read_picture, text_layer_fault
+from pagetune.pages.words import Words, no_words
+from pagetune.workspace import write_atomically
+
+Answer = tuple[dict[str, Any], list[bytes]]
+THIN_PAGE = 50
+"""A page of fewer words is told apart by its pixels too."""
+
+
+class Reader:
+    """What a worker keeps between requests: the file that is open, and the OCR engine."""
+
+    def __init__(self) -> None:
+        self._key: tuple[Any, ...] = ()
+        self._file: PdfFile | PictureFile | None = None
+        self._engine: Any = None
+
+    def answer(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """The answers to one request. Raises DocumentRefused if the whole of it fails."""
+        work = {"probe": self.probe, "about": self.about, "pages": self.pages, "ocr": self.ocr}
+        work |= {"render": self.render, "convert": self.convert, "jpeg": self.jpeg}
+        return work[request["op"]](request)
+
+    def _open(self, request: dict[str, Any]) -> PdfFile | PictureFile:
+        key = (request["path"], request["format"], request.get("max_side"))
+        if key != self._key or self._file is None:
+            self.close()
+            path = Path(request["path"])
+            if request["format"] in PICTURES:
+                self._file = PictureFile(path, request["format"], request.get("max_side") or 1 << 30)
+            else:
+                self._file = PdfFile(path)
+            self._key = key
+        return self._file
+
+    def close(self) -> None:
+        """Close the open file."""
+        if self._file is not None:
+            self._file.close()
+        self._file, self._key = None, ()
+
+    def probe(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """The number of pages, and the format where only a look inside tells it."""
+        format = look_inside(Path(request["path"]), request["format"])
+        if format is None:
+            raise DocumentRefused("not of a type that is read")
+        pages = 0
+        if format == "pdf" or format in PICTURES:
+            pages = self._open(request | {"format": format}).pages
+        yield {"format": format, "pages": pages}, []
+
+    def convert(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """An office document to PDF, at request["target"]."""
+        from pagetune.pages.office import convert_to_pdf
+
+        convert_to_pdf(
+            Path(request["path"]), request["format"], Path(request["target"]), Path(request["scratch"])
+        )  # fmt: skip
+        yield {}, []
+
+    def about(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """Outline and metadata."""
+        file = self._open(request)
+        yield (file.about() if isinstance(file, PdfFile) else {"outline": [], "metadata": {}}), []
+
+    def pages(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """Words and frame of each page from request["start"] to request["stop"]; one answer a page."""
+        file = self._open(request)
+        for index in range(request["start"], request["stop"]):
+            try:
+                yield _picture_page(file, index) if isinstance(file, PictureFile) else _pdf_page(file, index)
+            except MemoryError:
+                raise
+            except Exception as error:
+                yield {"page": index, "failed": _reason(error)}, []
+
+    def ocr(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """The words of page request["page"], read from its pixels; kept in the folder request["cache"]."""
+        image, width, height = self._render(request, request["page"], request["long_side"], None)
+        digest = hashlib.sha256(f"{image.size}{width:.2f}{height:.2f}".encode() + image.tobytes()).hexdigest()
+        kept = Path(request["cache"]) / digest[:2] / f"{digest}.json"
+        words = _load_words(kept)
+        if words is None:
+            if self._engine is None:
+                self._engine = ocr_engine()
+            words = read_picture(self._engine, image, width, height)
+            write_atomically(kept, json.dumps([words.words, *(part.tolist() for part in words[1:])]))
+        yield {"page": request["page"], "words": words.words}, _blobs(words)
+
+    def render(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """The pixels of the pages request["pages"], raw RGB; one answer a page."""
+        for index in request["pages"]:
+            image, width, height = self._render(request, index, request["long_side"], request["max_pixels"])
+            yield {"page": index, "size": image.size, "points": [width, height]}, [image.tobytes()]
+
+    def jpeg(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """Words and pixels as JPEG of each page from start to stop: what benchmarks/reading_speed.py compares."""
+        file = self._open(request)
+        for index in range(request["start"], request["stop"]):
+            buffer = io.BytesIO()
+            if isinstance(file, PictureFile):
+                head, blobs = _picture_page(file, index)
+                file.render(index, request["long_side"]).save(buffer, "JPEG", quality=75)
+            else:
+                with file.page(index) as page:
+                    head, blobs = _describe(page, index)
+                    page.render(*fit(page.width, page.height, request["long_side"])).save(buffer, "JPEG", quality=75)
+            yield head, [*blobs, buffer.getvalue()]
+
+    def _render(
+        self, request: dict[str, Any], index: int, long_side: int | None, max_pixels: int | None
+    ) -> tuple[Image.Image, float, float]:
+        file = self._open(request)
+        if isinstance(file, PictureFile):
+            width, height = file.size(index)
+            return file.render(index, long_side, max_pixels), float(width), float(height)
+        with file.page(index) as page:
+            pixels = fit(page.width, page.height, long_side, max_pixels)
+            return page.render(*pixels), page.width, page.height
+
+
+def _pdf_page(file: PdfFile, index: int) -> Answer:
+    with file.page(index) as page:
+        return _describe(page, index)
+
+
+def _describe(page: PdfPage, index: int) -> Answer:
+    text, words, visible = page.text()
+    picture, pixels, blank = 0.0, "", False
+    if len(words.words) < THIN_PAGE:
+        picture = page.picture_share()
+        pixels, blank = _small_digest(page.render(*fit(page.width, page.height, 128)))
+    fault = text_layer_fault(text, picture=picture, visible=visible)
+    head = {"page": index, "width": page.width, "height": page.height, "frame": list(page.frame)}
+    head |= {"words": words.words, "fault": fault, "blank": blank and not words.words, "pixels": pixels}
+    return head, _blobs(words)
+
+
+def _picture_page(file: PictureFile, index: int) -> Answer:
+    width, height = file.size(index)
+    pixels, blank = _small_digest(file.render(index, 128))
+    head = {"page": index, "width": width, "height": height, "frame": list(Frame(0, 0, width, height))}
+    return head | {"words": [], "fault": "a picture", "blank": blank, "pixels": pixels}, _blobs(no_words())
+
+
+def _small_digest(image: Image.Image) -> tuple[str, bool]:
+    """A digest of a small grey copy, coarse enough for rounding, and whether it is all of one shade."""
+    grey = np.asarray(image.convert("L"), np.uint8)
+    blank = int(grey.max()) - int(grey.min()) < 8
+    return hashlib.sha256(f"{grey.shape}".encode() + (grey >> 3).tobytes()).hexdigest()[:32], blank
+
+
+def _reason(error: Exception) -> str:
+    """Whatever a library makes of a damaged file is that file's reason."""
+    if isinstance(error, DocumentRefused):
+        return str(error)
+    return f"damaged: {' '.join(f'{type(error).__name__}: {error}'.split())[:160]}"
+
+
+def _blobs(words: Words) -> list[bytes]:
+    return [words.boxes.tobytes(), words.sizes.tobytes(), words.lines.tobytes()]
+
+
+def _load_words(kept: Path) -> Words | None:
+    try:
+        words, boxes, sizes, lines = json.loads(kept.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    places = np.asarray(boxes, np.float32).reshape(-1, 4)
+    return Words(words, places, np.asarray(sizes, np.float32), np.asarray(lines, np.int32))
+
+
+def _limit_memory(megabytes: int) -> None:
+    try:
+        import resource
+    except ImportError:  # Windows: the parent's clock is the only limit there.
+        return
+    start = 0
+    if Path("/proc/self/statm").exists():
+        start = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    limit = start + (megabytes << 20)
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (ValueError, OSError):  # macOS knows the limit and refuses to set it.
+        return
+
+
+def _end_with(parent: int) -> None:
+    """End this process, and what it has started, when its parent is gone, even while pdfium hangs."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        if hasattr(os, "killpg"):
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def serve(channel: socket.socket) -> None:
+    """Answer requests until the channel closes."""
+    reader = Reader()
+    while True:
+        try:
+            request, _ = wire.receive(channel)
+        except wire.BrokenWire:
+            return
+        try:
+            for message, blobs in reader.answer(request):
+                wire.send(channel, message, blobs)
+            wire.send(channel, {"done": True})
+        except DocumentRefused as refusal:
+            wire.send(channel, {"refused": str(refusal)})
+        except MemoryError:
+            wire.send(channel, {"memory": True})
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            return
+        except Exception as error:  # Whatever a library makes of a damaged file is that file's reason.
+            reader.close()
+            wire.send(channel, {"refused": _reason(error)})
+
+
+def main() -> None:
+    """Read the arguments, set the limits, serve."""
+    handle, parent, megabytes = (int(argument) for argument in sys.argv[1:4])
+    _end_with(parent)
+    _limit_memory(megabytes)
+    serve(socket.socket(fileno=handle))
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
