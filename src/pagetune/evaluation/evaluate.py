@@ -40,8 +40,13 @@ class SystemResult:
 
     run: Run
     scores: QueryScores
-    interval: tuple[float, float]
-    """The bootstrap interval of the mean NDCG@10."""
+    intervals: Mapping[str, tuple[float, float]]
+    """The bootstrap interval of the mean of each metric (at lesser dimensions, of NDCG@10 only)."""
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """That of NDCG@10."""
+        return self.intervals[MAIN_METRIC]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -151,7 +156,7 @@ def evaluate_systems(
     systems = bench.systems(None)
     others = sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
     by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED)}}
-    by_dimension |= {dimension: bench.systems(dimension, lexical=False) for dimension in others}
+    by_dimension |= {dimension: bench.systems(dimension) for dimension in others}
     pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
     return EvaluationReport(
         queries=tuple(sorted(chosen, key=lambda query: query.id)),
@@ -180,12 +185,14 @@ class _Bench:
         """BM25's run, which knows no dimension."""
         return self.bm25.search(self.texts, self.recipe.depth, self.exclude)
 
-    def systems(self, dimension: int | None, *, lexical: bool = True) -> dict[str, SystemResult]:
-        """Every system at one dimension (None: all of it), in the order of `SYSTEMS`."""
+    def systems(self, dimension: int | None) -> dict[str, SystemResult]:
+        """The systems in the order of `SYSTEMS`: all at the full dimension (None), those that it changes at another."""
         runs: dict[str, Run] = {name: self._dense(name, dimension) for name in self.models}
         runs[LEXICAL] = self.words
         runs[FUSED] = fuse(runs[TUNED], self.words, self.recipe.fusion_weight, depth=self.recipe.depth)
-        return {name: self._judge(runs[name]) for name in SYSTEMS if lexical or name != LEXICAL}
+        if dimension is None:
+            return {name: self._judge(runs[name], METRICS) for name in SYSTEMS}
+        return {name: self._judge(runs[name], (MAIN_METRIC,)) for name in SYSTEMS if name != LEXICAL}
 
     def _dense(self, name: str, dimension: int | None) -> Run:
         model = self.models[name]
@@ -198,9 +205,11 @@ class _Bench:
             exclude=self.exclude,
         )
 
-    def _judge(self, run: Run) -> SystemResult:
+    def _judge(self, run: Run, metrics: Collection[str]) -> SystemResult:
         scores = score_run(run, self.qrels)
-        return SystemResult(run, scores, interval(scores.values[MAIN_METRIC], **self._sampling()))
+        return SystemResult(
+            run, scores, {metric: interval(scores.values[metric], **self._sampling()) for metric in metrics}
+        )
 
     def compare(self, systems: Mapping[str, SystemResult], new: str, old: str) -> Comparison:
         values = {name: systems[name].scores.values[MAIN_METRIC] for name in (new, old)}
@@ -229,8 +238,8 @@ def _check_pages(qrels: Qrels, lexical: BM25, *models: Encoded) -> None:
 
 
 def _figures(result: SystemResult) -> dict[str, Any]:
-    low, high = result.interval
-    return {"metrics": _rounded(result.metrics), "interval": [round(low, 6), round(high, 6)]}
+    intervals = {metric: [round(low, 6), round(high, 6)] for metric, (low, high) in result.intervals.items()}
+    return {"metrics": _rounded(result.metrics), "interval": intervals[MAIN_METRIC], "intervals": intervals}
 
 
 def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
