@@ -1,0 +1,1 @@
+"""The query writers, one kind a module."""
