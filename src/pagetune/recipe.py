@@ -71,8 +71,8 @@ class ModelRecipe(Section):
     """The model to start from, and how a page becomes vectors."""
 
     name: str = Field("light", description="a preset, a Hub id or a local folder")
-    chunk_tokens: int = Field(128, ge=16, le=512, description="tokens of one passage of a page (light)")
-    chunk_overlap: int = Field(32, ge=0, description="tokens that neighbouring passages share (light)")
+    chunk_tokens: int = Field(96, ge=16, le=512, description="tokens of one passage of a page (light)")
+    chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring passages share (light)")
     page_vectors: Literal["chunks", "pooled"] = Field("chunks", description="one vector a passage, or one a page")
 
     @model_validator(mode="after")

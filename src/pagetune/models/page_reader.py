@@ -8,8 +8,11 @@ that Sentence Transformers' own Pooling and Normalize make the page's vector of 
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,12 +24,16 @@ from sentence_transformers.base.modules import InputModule, Transformer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pagetune.errors import ModelError
+from pagetune.errors import MissingExtra, ModelError
 from pagetune.models.passages import PageText, Passage, cut
 from pagetune.records import Page
 
 TOKENS_AT_ONCE = 16384
 """Tokens, padding included, of one pass through the transformer when a batch of pages is encoded."""
+
+
+OCR_LONG_SIDE = 1280
+"""Pixels of the longer side at which a picture is read, as in the reading of scanned pages."""
 
 
 class PageReader(InputModule):
@@ -246,6 +253,26 @@ def _read_file(path: Path) -> str:
 
 def _read_picture(picture: Any) -> str:
     """The text of a picture, a line a line."""
-    from pagetune.pages.text import read_image
+    from pagetune.pages.text import read_picture
 
-    return read_image(picture)
+    if max(picture.size) > OCR_LONG_SIDE:
+        picture = picture.copy()
+        picture.thumbnail((OCR_LONG_SIDE, OCR_LONG_SIDE))
+    width, height = map(float, picture.size)
+    words = read_picture(_ocr(), picture, width, height)
+    page = Page("", "", 1, width, height, tuple(words.words), words.boxes, words.sizes, words.lines)
+    return page.text()
+
+
+@cache
+def _ocr() -> Any:
+    if importlib.util.find_spec("rapidocr") is None:
+        raise MissingExtra("rapidocr", "light", "reading a picture")
+    from pagetune.pages.text import ocr_engine
+
+    # The engine's maker silences all logging, which is right for a worker process but not for the caller's.
+    level = logging.root.manager.disable
+    try:
+        return ocr_engine()
+    finally:
+        logging.disable(level)

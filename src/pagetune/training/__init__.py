@@ -1,1 +1,1 @@
-"""Finetuning."""
+"""Finetuning: examples into batches, a loss, a trainer, checkpoints."""

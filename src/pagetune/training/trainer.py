@@ -1,0 +1,264 @@
+"""Finetuning on the examples that mining made, killed and continued at any moment, with the best checkpoint kept."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.models.encoding import fingerprint_model
+from pagetune.progress import SILENT, Progress
+from pagetune.recipe import Recipe
+from pagetune.records import Example, Page
+from pagetune.training.arguments import Plan, plan, training_arguments
+from pagetune.training.checkpoints import last_checkpoint, note, prepare_folder
+from pagetune.training.losses import ranking_loss
+from pagetune.training.pairs import Pairs, make_pairs
+from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
+from pagetune.workspace import fingerprint
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from pagetune.examples.datasets import RetrievalData
+
+EVALUATION_SHARE = 0.1
+"""Share of the training's own computation that all evaluations together may cost."""
+
+FEWEST_WORDS = 15_000
+"""Words of the pages that validation ranks, at least: fewer say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What a fit did.
+
+    `history` holds a record a moment: `step` with `loss` (mean since the last), or with `ndcg` (validation NDCG@10);
+    step 0 is the model before training. `best_step` is the checkpoint that was kept.
+    """
+
+    examples: int
+    batch_size: int
+    steps: int
+    steps_done: int
+    best_step: int
+    base_ndcg: float | None
+    best_ndcg: float | None
+    validation_queries: int
+    validation_pages: int
+    bfloat16: bool
+    stopped_early: bool
+    seconds: float
+    history: tuple[dict[str, float], ...]
+
+    def summary(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return asdict(self) | {"history": list(self.history)}
+
+
+def fit_model(
+    model: SentenceTransformer,
+    data: RetrievalData,
+    examples: Sequence[Example],
+    pages: Sequence[Page],
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress = SILENT,
+) -> FitReport:
+    """Train `model` in place on the examples of the data's train split; the weights of the best checkpoint stay in it.
+
+    `folder` holds the checkpoints. A fit of the same examples, recipe and model that finds whole checkpoints there
+    goes on from the last one, and ends with the weights that it would have ended with. Where there are no validation
+    queries, the last weights are kept. Raises DataError where there is too little to train on.
+    """
+    began = time.monotonic()
+    chosen = _limit(examples, recipe)
+    queries = {query.id: query for query in data.queries}
+    pairs = make_pairs(
+        chosen,
+        queries,
+        pages,
+        data.masks,
+        passage_tokens=recipe.model.chunk_tokens,
+        mask_probability=recipe.fit.mask_probability,
+        seed=recipe.fit.seed,
+    )
+    planned = plan(len(pairs.queries), len(set(pairs.pages)), recipe.fit)
+    evaluator = _evaluator(data, pages, pairs, planned, recipe)
+    identity = fingerprint(
+        fingerprint_model(model), pairs.columns(), recipe.fit.model_dump(), recipe.model.model_dump(), asdict(planned)
+    )
+    noted = prepare_folder(folder, identity)
+    if evaluator is not None and "base_ndcg" not in noted:
+        noted["base_ndcg"] = evaluator(model)[METRIC]
+        note(folder, noted)
+    trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
+    last = last_checkpoint(folder)
+    with progress.task("fit", planned.steps, "steps") as task, _quiet():
+        trainer.add_callback(_reporter(task, progress))
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    return _report(trainer, pairs, planned, evaluator, noted, time.monotonic() - began)
+
+
+def _limit(examples: Sequence[Example], recipe: Recipe) -> Sequence[Example]:
+    limit = recipe.fit.max_examples
+    if limit is None or len(examples) <= limit:
+        return examples
+    import random
+
+    kept = sorted(random.Random(recipe.fit.seed).sample(range(len(examples)), limit))
+    return [examples[position] for position in kept]
+
+
+def _evaluator(
+    data: RetrievalData, pages: Sequence[Page], pairs: Pairs, planned: Plan, recipe: Recipe
+) -> ValidationEvaluator | None:
+    """None where there is nothing to validate on."""
+    words = sum(len(text.split()) for column in pairs.columns().values() for text in column)
+    # A step computes forward and backward, about three times what encoding the same words costs.
+    allowed = EVALUATION_SHARE * 3 * words * planned.interval / planned.steps_an_epoch
+    chosen = choose_validation(
+        data.of("validation"),
+        data.qrels("validation"),
+        pages,
+        max(FEWEST_WORDS, round(allowed)),
+        recipe.fit.seed,
+    )
+    return ValidationEvaluator(chosen, data.masks, recipe.model) if chosen.queries else None
+
+
+def _trainer(
+    model: SentenceTransformer,
+    pairs: Pairs,
+    planned: Plan,
+    evaluator: ValidationEvaluator | None,
+    recipe: Recipe,
+    folder: Path,
+) -> Any:
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainer
+    from transformers import EarlyStoppingCallback, PrinterCallback
+
+    class OnePageTrainer(SentenceTransformerTrainer):
+        """Draws batches in which no text and no answering page stands twice: it would be a false negative."""
+
+        def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().get_batch_sampler(dataset.add_column("page", pairs.pages), *args, **kwargs)
+
+    judged = evaluator is not None
+    callbacks: list[Any] = [_finisher(judged)]
+    if judged:
+        callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.fit.patience))
+    with _quiet():
+        trainer = OnePageTrainer(
+            model=model,
+            args=training_arguments(recipe.fit, planned, folder, model.device, judged=judged),
+            train_dataset=Dataset.from_dict(pairs.columns()),
+            loss=ranking_loss(model, recipe.fit, planned.batch_size),
+            evaluator=evaluator,
+            callbacks=callbacks,
+        )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def _finisher(judged: bool) -> Any:
+    from transformers import TrainerCallback
+
+    class Finisher(TrainerCallback):
+        """Judges and saves the last step too, and stops at once where patience had run out before a kill."""
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step >= state.max_steps:
+                control.should_save = True
+                control.should_evaluate = judged
+
+    return Finisher()
+
+
+def _reporter(task: Any, progress: Progress) -> Any:
+    from transformers import TrainerCallback
+
+    class Reporter(TrainerCallback):
+        """Hands steps, loss and validation to the caller's progress."""
+
+        loss: float | None = None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step:
+                task.advance(state.global_step)
+                progress.say(f"fit: continued from step {state.global_step} of {state.max_steps}")
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            task.advance()
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            self.loss = (logs or {}).get("loss", self.loss)
+
+        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+            value = (metrics or {}).get(f"eval_{METRIC}")
+            loss = "" if self.loss is None else f", loss {self.loss:.3f}"
+            progress.say(f"fit: step {state.global_step} of {state.max_steps}{loss}, validation NDCG@10 {value:.3f}")
+
+    return Reporter()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the bars and log lines of the libraries: the progress says the same; errors still come through."""
+    import datasets
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
+    levels = [logger.level for logger in loggers]
+    bars = transformers_logging.is_progress_bar_enabled(), datasets.are_progress_bars_disabled()
+    transformers_logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars[0]:
+            transformers_logging.enable_progress_bar()
+        if not bars[1]:
+            datasets.enable_progress_bars()
+
+
+def _report(
+    trainer: Any,
+    pairs: Pairs,
+    planned: Plan,
+    evaluator: ValidationEvaluator | None,
+    noted: dict[str, Any],
+    seconds: float,
+) -> FitReport:
+    state = trainer.state
+    history: list[dict[str, float]] = []
+    if evaluator is not None:
+        history.append({"step": 0, "ndcg": noted["base_ndcg"]})
+    for record in state.log_history:
+        for key, name in (("loss", "loss"), (f"eval_{METRIC}", "ndcg")):
+            if key in record:
+                history.append({"step": record["step"], name: float(record[key])})
+    return FitReport(
+        examples=len(pairs.queries),
+        batch_size=planned.batch_size,
+        steps=planned.steps,
+        steps_done=state.global_step,
+        best_step=(state.best_global_step if evaluator is not None else None) or state.global_step,
+        base_ndcg=noted.get("base_ndcg"),
+        best_ndcg=None if state.best_metric is None else float(state.best_metric),
+        validation_queries=len(evaluator.chosen.queries) if evaluator else 0,
+        validation_pages=len(evaluator.chosen.pages) if evaluator else 0,
+        bfloat16=trainer.args.bf16,
+        stopped_early=state.global_step < planned.steps,
+        seconds=seconds,
+        history=tuple(history),
+    )

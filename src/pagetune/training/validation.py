@@ -1,0 +1,94 @@
+"""Judging while training: NDCG@10 over validation queries and a small collection of pages."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+
+from pagetune.models.encoding import encode_pages, encode_queries
+from pagetune.recipe import ModelRecipe
+from pagetune.records import Page, Query, Rect
+
+METRIC = "ndcg@10"
+Qrels = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationSet:
+    """Queries, the pages that they are ranked over, and the grades."""
+
+    queries: tuple[Query, ...]
+    pages: tuple[Page, ...]
+    qrels: Qrels
+
+
+def choose_validation(
+    queries: Sequence[Query], qrels: Qrels, pages: Sequence[Page], words: int, seed: int
+) -> ValidationSet:
+    """A part of the validation queries whose pages, with as many others, hold about `words` words.
+
+    Queries are drawn at random until their answering pages fill half of it; other body pages fill the rest.
+    """
+    draw = random.Random(seed)
+    by_id = {page.id: page for page in pages if page.kind == "body" and page.duplicate_of is None}
+    judged = [query for query in queries if any(page in by_id for page in qrels.get(query.id, {}))]
+    chosen: list[Query] = []
+    corpus: dict[str, Page] = {}
+    size = 0
+    for query in draw.sample(judged, len(judged)):
+        fresh = [by_id[page] for page in qrels[query.id] if page in by_id and page not in corpus]
+        if fresh and chosen and size >= words // 2:
+            continue
+        chosen.append(query)
+        corpus.update((page.id, page) for page in fresh)
+        size += sum(len(page.words) for page in fresh)
+    for page in draw.sample(list(by_id.values()), len(by_id)):
+        if size >= words:
+            break
+        if page.id not in corpus:
+            corpus[page.id] = page
+            size += len(page.words)
+    return ValidationSet(tuple(chosen), tuple(corpus.values()), qrels)
+
+
+class ValidationEvaluator(SentenceEvaluator):
+    """Ranks the pages by their best passage and reports NDCG@10, the gain linear in the grade."""
+
+    def __init__(self, chosen: ValidationSet, masks: Mapping[str, Sequence[Rect]], recipe: ModelRecipe) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.masks = masks
+        self.recipe = recipe
+        self.primary_metric = METRIC
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """The metric of the model as it is now; nothing is written, the model's mode stays as it was."""
+        training = model.training
+        try:
+            pages = encode_pages(model, self.chosen.pages, self.masks, self.recipe)
+            queries = encode_queries(model, [query.text for query in self.chosen.queries])
+        finally:
+            model.train(training)
+        scores = np.full((len(queries), len(pages.ids)), -np.inf, dtype=np.float32)
+        np.maximum.at(scores.T, pages.owner, (queries @ pages.vectors.T).T)
+        values = [
+            ndcg(self.chosen.qrels[query.id], [pages.ids[place] for place in np.argsort(-row, kind="stable")[:10]])
+            for query, row in zip(self.chosen.queries, scores, strict=True)
+        ]
+        return {METRIC: float(np.mean(values))}
+
+
+def ndcg(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
+    """Normalised discounted cumulative gain of a ranking, the gain being the grade, cut off at its length."""
+    discounts = 1 / np.log2(np.arange(2, len(ranked) + 2))
+    gains = np.array([grades.get(page, 0) for page in ranked], dtype=float)
+    ideal = np.sort(np.array(list(grades.values()), dtype=float))[::-1][: len(ranked)]
+    best = float(ideal @ discounts[: len(ideal)])
+    return float(gains @ discounts) / best if best > 0 else 0.0

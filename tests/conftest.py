@@ -1,0 +1,108 @@
+"""Small models, made on the spot: a random BERT over a WordPiece vocabulary of a few words."""
+
+from __future__ import annotations
+
+import os
+import string
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+# Two threads that wait for each other on a busy machine are far slower than one, for models this small.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pagetune.recipe import ModelRecipe
+from pagetune.records import Page
+
+TOPICS = {
+    "ledger": ["account", "balance", "booking", "credit", "debit", "invoice", "ledger", "payment", "posting"],
+    "garden": ["blossom", "compost", "flower", "garden", "gravel", "hedge", "lawn", "mulch", "seedling"],
+    "engine": ["bearing", "camshaft", "clutch", "coolant", "cylinder", "engine", "exhaust", "gasket", "piston"],
+    "music": ["bassoon", "cello", "clarinet", "concert", "flute", "oboe", "orchestra", "rehearsal", "violin"],
+}
+"""A handful of vocabularies, so that the words of a page say what it is about."""
+
+
+def make_page(page_id: str, text: str, **changes: Any) -> Page:
+    """A page of one word after another in a grid: a line of the text a line, 10 points high, a word 40 wide."""
+    words, lines, boxes = [], [], []
+    for line, content in enumerate(text.split("\n")):
+        for place, word in enumerate(content.split()):
+            words.append(word)
+            lines.append(line)
+            boxes.append((place * 40.0, 790.0 - line * 10, place * 40.0 + 38, 799.0 - line * 10))
+    given = {
+        "id": page_id,
+        "document": page_id.rpartition("-")[0] or "doc",
+        "number": 1,
+        "width": 600.0,
+        "height": 800.0,
+        "words": tuple(words),
+        "boxes": np.array(boxes, dtype=np.float32).reshape(-1, 4),
+        "sizes": np.full(len(words), 9, dtype=np.float32),
+        "lines": np.array(lines, dtype=np.int32),
+    }
+    return Page(**{**given, **changes})
+
+
+def topic_text(topic: str, seed: int, lines: int = 8) -> str:
+    """Some lines of words of one topic."""
+    draw = np.random.default_rng(seed)
+    return "\n".join(" ".join(draw.choice(TOPICS[topic], 8)) for _ in range(lines))
+
+
+@pytest.fixture(scope="session")
+def page_maker() -> Callable[..., Page]:
+    """`make_page` for the tests."""
+    return make_page
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A transformers folder: a random BERT of two layers, 32 wide, and its tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny-bert")
+    letters = string.ascii_lowercase + string.digits
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    words = sorted({word for words in TOPICS.values() for word in words})
+    (folder / "vocab.txt").write_text("\n".join([*special, *letters, *(f"##{sign}" for sign in letters), *words]))
+    tokenizer = BertTokenizerFast(vocab=str(folder / "vocab.txt"), model_max_length=64)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_model(tiny_folder: Path) -> Any:
+    """A page reader over the random BERT, passages of 16 tokens: fresh for every test."""
+    from sentence_transformers.base.modules import Transformer
+
+    from pagetune.models.loading import assemble
+
+    return assemble(Transformer(str(tiny_folder), max_seq_length=64), ModelRecipe(chunk_tokens=16, chunk_overlap=4))
+
+
+@pytest.fixture(scope="session")
+def topic_pages() -> Sequence[Page]:
+    """Forty pages, ten of each topic."""
+    return [
+        make_page(f"{topic}-{number:04d}", topic_text(topic, 100 * place + number), number=number)
+        for place, topic in enumerate(TOPICS)
+        for number in range(10)
+    ]
