@@ -22,7 +22,7 @@ _COLOURS = {
     for number, name in enumerate(("ink", "muted", "grid", "base", "tuned", "bm25", "fused", "gain", "loss"), start=1)
 }
 _OF_SYSTEM = {BASE: "base", TUNED: "tuned", LEXICAL: "bm25", FUSED: "fused"}
-_WIDTH = 5.4
+_WIDTH = 5.2
 """Inches at 72 points; the page scales the chart to its column."""
 
 Curve = Sequence[Mapping[str, float]]
@@ -77,7 +77,7 @@ def dimensions_chart(report: EvaluationReport) -> str | None:
         axes.set_xlabel("dimension")
         axes.set_ylabel(MAIN_METRIC)
         _style(axes, "y")
-        _legend(axes)
+        _legend(canvas.figure, axes)
         return canvas.svg()
 
 
@@ -99,7 +99,7 @@ def kinds_chart(report: EvaluationReport) -> str | None:
         axes.set_xlabel(MAIN_METRIC)
         axes.tick_params(axis="y", length=0)
         _style(axes, "both")
-        _legend(axes)
+        _legend(canvas.figure, axes)
         return canvas.svg()
 
 
@@ -171,13 +171,14 @@ class _Canvas:
     def __enter__(self) -> _Canvas:
         import matplotlib as mpl
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
 
         self._style = mpl.rc_context(
             {
                 "svg.fonttype": "none",
                 "svg.hashsalt": self.name,
                 "font.family": "DejaVu Sans",
-                "font.size": 10,
+                "font.size": 11.5,
                 "text.color": _COLOURS["ink"],
                 "axes.labelcolor": _COLOURS["muted"],
                 "axes.edgecolor": _COLOURS["grid"],
@@ -189,7 +190,7 @@ class _Canvas:
             }
         )
         self._style.__enter__()
-        self.figure = Figure(figsize=(_WIDTH, self.height), layout="constrained")
+        self.figure = Figure(figsize=(_WIDTH, self.height), layout=ConstrainedLayoutEngine(hspace=0.12))
         return self
 
     def __exit__(self, *raised: Any) -> None:
@@ -220,5 +221,17 @@ def _style(axes: Axes, grid: str) -> None:
     axes.tick_params(length=0)
 
 
-def _legend(axes: Axes) -> None:
-    axes.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, frameon=False, handlelength=1.4, columnspacing=1.4)
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Above the drawing, over the whole width, in the systems' usual order."""
+    handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+    shown = [name for name in SYSTEMS if name in handles]
+    figure.legend(
+        [handles[name] for name in shown],
+        shown,
+        loc="outside upper left",
+        ncols=len(shown),
+        frameon=False,
+        handlelength=1.2,
+        handletextpad=0.5,
+        columnspacing=1.2,
+    )

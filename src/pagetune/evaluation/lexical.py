@@ -75,7 +75,8 @@ class BM25:
         words = words_of(text, self.language)
         if self._index is None or not any(word in self._index.vocab_dict for word in words):
             return np.zeros(len(self.ids), dtype=np.float32)
-        return np.asarray(self._index.get_scores(words), dtype=np.float32)
+        found: NDArray[np.float32] = self._index.get_scores(words)
+        return found.astype(np.float32).round(6)
 
     def rank(
         self, text: str, depth: int, excluded: Collection[str] = (), among: NDArray[np.bool_] | None = None
