@@ -74,6 +74,7 @@ class Pipeline:
         self.recipe = recipe or Recipe()
         self.progress = progress
         self._documents = [Path(path).absolute() for path in documents]
+        self._running = False
 
     def read(self) -> Summary:
         """Read the documents into pages."""
@@ -110,6 +111,7 @@ class Pipeline:
         self._check_documents()
         with self.workspace.lock():
             self.workspace.create()
+            self._running = True
             self._remember()
             for stage in wanted:
                 why = self._why(stage)
@@ -177,9 +179,9 @@ class Pipeline:
 
     def _inputs(self, stage: Stage) -> Parts:
         if stage.name == "read":
-            from pagetune.pages.reading import list_documents
+            from pagetune.pages.listing import list_documents
 
-            return {"documents": list_documents(self.documents, self.workspace)}
+            return {"documents": list_documents(self.documents, self.workspace, remember=self._running)}
         return {need: self._summary(need)["content"] for need in stage.needs}
 
     def _why(self, stage: Stage) -> str | None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from pagetune.evaluation.lexical import BM25
+    from pagetune.evaluation.report import Story
     from pagetune.examples.datasets import RetrievalData
     from pagetune.models.encoding import PageVectors
+    from pagetune.pages.store import PageStore
     from pagetune.pipeline import Pipeline
     from pagetune.records import Example, Page, Rect
 
@@ -89,6 +91,7 @@ def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 def do_fit(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned model."""
     from pagetune.examples.datasets import load_data, load_examples
+    from pagetune.models.loading import load_model
     from pagetune.pages.store import PageStore
     from pagetune.training.trainer import fit_model
 
@@ -96,7 +99,11 @@ def do_fit(pipeline: Pipeline) -> Summary:
     pages = answerable(PageStore(workspace.pages).pages())
     data = load_data(workspace.data)
     examples = load_examples(workspace.root / "negatives" / "examples.parquet")
-    report = fit_model(data, examples, pages, pipeline.recipe, workspace, pipeline.progress)
+    model = load_model(pipeline.recipe.model)
+    checkpoints = workspace.runs / "fit" / "checkpoints"
+    report = fit_model(model, data, examples, pages, pipeline.recipe, checkpoints, pipeline.progress)
+    with replace_folder(workspace.model) as folder:
+        model.save(str(folder))
     return {"content": _folder_digest(workspace.model), **report.summary()}
 
 
@@ -127,12 +134,37 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
     )
-    write_run(report, workspace.runs / "evaluate", tell(pipeline, store))
+    write_run(report, workspace.runs / "evaluate", _story(pipeline, store))
     return {
         "content": file_digest(workspace.runs / "evaluate" / "metrics.json"),
         **report.summary(),
         "report": "runs/evaluate/report.html",
     }
+
+
+def _story(pipeline: Pipeline, store: PageStore) -> Story:
+    """What the stages before have to say, for the report."""
+    from pagetune.evaluation.report import Story
+
+    summaries: dict[str, Summary] = {}
+    for name in ("read", "queries", "mine", "fit"):
+        record = pipeline.workspace.finished(name)
+        summaries[name] = record["summary"] if record else {}
+    read, queries, fit = summaries["read"], summaries["queries"], summaries["fit"]
+    counted = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documents", "duplicate_pages")
+    told = ("examples", "batch_size", "steps", "steps_done", "best_step", "validation_queries", "bfloat16")
+    return Story(
+        documents=store.documents(all=True),
+        facts={name.replace("_", " "): read[name] for name in counted if name in read},
+        written=queries.get("written", {}),
+        dropped=queries.get("dropped", {}),
+        splits=queries.get("splits", {}),
+        curve=fit.get("history", ()),
+        best_step=fit.get("best_step"),
+        training={name.replace("_", " "): fit[name] for name in told if name in fit},
+        recipe=pipeline.recipe.to_yaml(),
+        page_image=lambda page: store.image(page, long_side=700),
+    )
 
 
 def do_index(pipeline: Pipeline) -> Summary:
