@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pypdfium2
 import pypdfium2.raw as raw
+from numpy.typing import NDArray
 from PIL import Image
 
 from pagetune.errors import DocumentRefused
@@ -19,6 +22,7 @@ from pagetune.pages.words import Words, split_words
 MAX_BOOKMARKS = 20_000
 _METADATA = ("Title", "Author", "Subject", "Keywords", "Creator", "Producer", "CreationDate", "ModDate")
 _INVISIBLE = 3
+_VISIBLE = re.compile(r"\S")
 _MAX_OBJECTS = 4000
 
 
@@ -101,7 +105,7 @@ class PdfPage:
             raise DocumentRefused("text cannot be loaded")
         try:
             text = _layer_text(layer)
-            words = split_words(text, _char_box(layer), _type_size(layer))
+            words = split_words(text, _char_boxes(layer), _type_size(layer))
             visible = _painted(layer, text)
         finally:
             raw.FPDFText_ClosePage(layer)
@@ -138,7 +142,7 @@ class PdfPage:
                 raw.FPDF_FFLDraw(self._forms, bitmap, self._raw, 0, 0, width, height, 0, flags)
         finally:
             raw.FPDFBitmap_Destroy(bitmap)
-        return Image.frombuffer("RGB", (width, height), buffer, "raw", "RGBX", stride, 1)
+        return Image.frombytes("RGB", (width, height), buffer, "raw", "RGBX", stride, 1)
 
 
 def _layer_text(layer: Any) -> str:
@@ -156,19 +160,20 @@ def _layer_text(layer: Any) -> str:
     return "".join(chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd" for code in codes)
 
 
-def _char_box(layer: Any) -> Any:
-    rectangle = raw.FS_RECTF()
-    reference = ctypes.byref(rectangle)
+def _char_boxes(layer: Any) -> Callable[[Sequence[int]], NDArray[np.float32]]:
     get = raw.FPDFText_GetLooseCharBox
 
-    def box(index: int) -> tuple[float, float, float, float]:
-        get(layer, index, reference)
-        return rectangle.left, rectangle.bottom, rectangle.right, rectangle.top
+    def boxes(indices: Sequence[int]) -> NDArray[np.float32]:
+        found = (raw.FS_RECTF * len(indices))()
+        for index, rectangle in zip(indices, found, strict=True):
+            get(layer, index, rectangle)
+        # The structure's order is left, top, right, bottom.
+        return np.frombuffer(found, np.float32).reshape(-1, 4)[:, [0, 3, 2, 1]]
 
-    return box
+    return boxes
 
 
-def _type_size(layer: Any) -> Any:
+def _type_size(layer: Any) -> Callable[[int], float]:
     matrix = raw.FS_MATRIX()
     reference = ctypes.byref(matrix)
 
@@ -183,12 +188,14 @@ def _type_size(layer: Any) -> Any:
 
 def _painted(layer: Any, text: str) -> bool:
     """Whether any of up to eight characters, spread over the page, is painted."""
-    places = [index for index, character in enumerate(text) if not character.isspace()]
-    for index in places[:: max(1, len(places) // 8)][:8]:
-        item = raw.FPDFText_GetTextObject(layer, index)
-        if not item or raw.FPDFTextObj_GetTextRenderMode(item) != _INVISIBLE:
-            return True
-    return not places
+    found = False
+    for start in range(0, len(text), max(1, len(text) // 8)):
+        if match := _VISIBLE.search(text, start):
+            found = True
+            item = raw.FPDFText_GetTextObject(layer, match.start())
+            if not item or raw.FPDFTextObj_GetTextRenderMode(item) != _INVISIBLE:
+                return True
+    return not found
 
 
 def _holds_picture(form: Any) -> bool:

@@ -20,9 +20,6 @@ _WORD = re.compile(r"[^\s\x02\ufffe\u200b]+[\x02\ufffe]?")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _CLEAN = str.maketrans(dict.fromkeys((*range(32), 0x7F, 0xAD, 0xFEFF, 0xFFFE), "") | _LIGATURES)
 
-CharBox = Callable[[int], tuple[float, float, float, float]]
-"""The loose box (left, bottom, right, top) of the character at an index."""
-
 
 class Words(NamedTuple):
     """The words of a page: boxes float32 [n, 4], sizes float32 [n], lines int32 [n]."""
@@ -38,41 +35,39 @@ def no_words() -> Words:
     return Words([], np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
 
 
-def split_words(text: str, box_of: CharBox, size_of: Callable[[int], float]) -> Words:
-    """Split a page's text, one character an index of `box_of` and `size_of` (type size in points)."""
+def split_words(
+    text: str, boxes_of: Callable[[Sequence[int]], NDArray[np.float32]], size_of: Callable[[int], float]
+) -> Words:
+    """Split a page's text. `boxes_of` gives the loose boxes [n, 4] of the characters at n indices of the text,
+    `size_of` the type size in points at one."""
     words: list[str] = []
-    boxes: list[tuple[float, float, float, float]] = []
-    starts: list[int] = []
+    ends: list[int] = []
     broken: list[bool] = []
-    sizes: list[float] = []
-    known: dict[float, float] = {}
-    end = 0
+    end, cut = 0, False
     for match in _WORD.finditer(text):
-        raw, start = match.group(), match.start()
-        word = raw.translate(_CLEAN)
-        cut = raw[-1] in "\x02\ufffe\xad"
+        raw = match.group()
+        start = match.start()
+        word = raw if raw.isalnum() and raw.isascii() else raw.translate(_CLEAN)
         if not word:
             continue
-        left, bottom, right, top = box_of(start)
-        last = match.end() - 1
-        if last != start:
-            other = box_of(last)
-            left, bottom = min(left, other[0]), min(bottom, other[1])
-            right, top = max(right, other[2]), max(top, other[3])
-        height = round(top - bottom, 2)
-        size = known.get(height)
-        if size is None:
-            size = known[height] = size_of(start)
-        broken.append("\n" in text[end:start] or (bool(words) and words[-1].endswith(HYPHEN)))
-        words.append(word + HYPHEN if cut else word)
-        boxes.append((left, bottom, right, top))
-        sizes.append(size)
-        starts.append(start)
+        broken.append(cut or "\n" in text[end:start])
         end = match.end()
+        cut = raw[-1] in "\x02\ufffe\xad"
+        words.append(word + HYPHEN if cut else word)
+        ends += (start, end - 1)
     if not words:
         return no_words()
-    places = np.asarray(boxes, np.float32)
-    return Words(words, places, np.asarray(sizes, np.float32), number_lines(places, broken))
+    pairs = boxes_of(ends).reshape(-1, 2, 4)
+    boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
+    return Words(words, boxes, _sizes(boxes, ends[::2], size_of), number_lines(boxes, broken))
+
+
+def _sizes(boxes: NDArray[np.float32], starts: Sequence[int], size_of: Callable[[int], float]) -> NDArray[np.float32]:
+    """The type size of each word, asked for once for each height of a box (a font at a size has one height)."""
+    heights = np.round((boxes[:, 3] - boxes[:, 1]) * 100).astype(np.int64)
+    _, first, group = np.unique(heights, return_index=True, return_inverse=True)
+    sizes = np.asarray([size_of(starts[place]) for place in first], np.float32)
+    return sizes[group]
 
 
 def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool]) -> NDArray[np.int32]:
