@@ -222,7 +222,8 @@ def _why(message: str) -> str:
         return "encrypted: by a method that is not supported"
     if "format" in lower:
         return "damaged: not readable as a PDF"
-    return f"damaged: {_plain(message)}"
+    # pdfium says "success" where there is nothing to open.
+    return "damaged: it has no pages" if "success" in lower else f"damaged: {_plain(message)}"
 
 
 def _plain(message: str) -> str:

@@ -34,18 +34,23 @@ class PictureFile:
         with _reasons():
             self._image.seek(index)
             width, height = self._image.size
-            turned = self._image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        if max(width, height) > self._max_side:
-            raise DocumentRefused(f"picture of {width} x {height} pixels, above max_image_side={self._max_side}")
+            if max(width, height) > self._max_side:
+                raise DocumentRefused(f"picture of {width} x {height} pixels, above max_image_side={self._max_side}")
+            turned = self._turns() and self._image.getexif().get(0x0112, 1) in (5, 6, 7, 8)
         return (height, width) if turned else (width, height)
+
+    def _turns(self) -> bool:
+        # Asking a PNG for an orientation that does not stand in its head would decode all of it.
+        return self._image.format != "PNG" or "exif" in self._image.info
 
     def render(self, index: int, long_side: int | None = None, max_pixels: int | None = None) -> Image.Image:
         """Frame `index`, RGB on white, within the bounds; never larger than it is."""
         pixels = fit(*self.size(index), long_side, max_pixels, grow=False)
         with _reasons():
+            turns = self._turns()
             # A JPEG decoder can stop at an eighth of the size, which is most of the work saved.
             self._image.draft("RGB", (max(pixels), max(pixels)))
-            image = _as_rgb(ImageOps.exif_transpose(self._image))
+            image = _as_rgb(ImageOps.exif_transpose(self._image) if turns else self._image)
             return image if image.size == pixels else image.resize(pixels, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 

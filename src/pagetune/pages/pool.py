@@ -176,7 +176,7 @@ class WorkerPool:
         try:
             message, blobs = wire.receive(worker.wire)
         except (wire.BrokenWire, TimeoutError):
-            return Event(request, "crash", reason=_cause(self._drop(worker)), used=used)
+            return Event(request, "crash", reason=self._cause(self._drop(worker)), used=used)
         worker.deadline = time.monotonic() + self._timeout
         if message.get("memory"):
             self._drop(worker)
@@ -188,6 +188,12 @@ class WorkerPool:
             return Event(request, kind, reason=str(message.get("refused", "")), used=used)
         return Event(request, "answer", message, blobs, used=used)
 
+    def _cause(self, code: int) -> str:
+        name = next((known.name for known in signal.Signals if known == -code), f"exit code {code}")
+        # What C++ libraries do when they are refused memory.
+        hint = f", as when its {self._memory_mb} MiB run out" if name in ("SIGABRT", "SIGTRAP", "SIGILL") else ""
+        return f"crashed the reader ({name}{hint})"
+
     def _drop(self, worker: _Worker) -> int:
         if worker in self._workers:
             self._workers.remove(worker)
@@ -198,10 +204,3 @@ def _readable(channel: socket.socket) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)
         return bool(selector.select(0))
-
-
-def _cause(code: int) -> str:
-    if code < 0:
-        with suppress(ValueError):
-            return f"crashed the reader ({signal.Signals(-code).name})"
-    return f"crashed the reader (exit code {code})"
