@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pagetune.examples.generic import is_references
 from pagetune.examples.layout import LaidDocument, lay_out
+from pagetune.examples.prose import Sentence, sentences
 from pagetune.examples.sections import Heading
 from pagetune.examples.words import core
 from pagetune.examples.writers.captions import Caption, find_captions
@@ -30,6 +31,15 @@ class DocumentStructure:
     headings: tuple[Heading, ...]
     references: tuple[tuple[tuple[int, int], tuple[int, int]], ...] = ()
     """Where each list of references begins and ends: (page number, line), (page number, line)."""
+
+    _sentences: dict[int, list[Sentence]] = field(default_factory=dict, repr=False)
+
+    def sentences(self, number: int) -> list[Sentence]:
+        """The sentences of a page outside headings, captions, running heads and the document's references."""
+        if number not in self._sentences:
+            leave_out = self.structural_lines(number) | self.reference_lines(number)
+            self._sentences[number] = sentences(self.laid.pages[number], leave_out, self.laid.body_size)
+        return self._sentences[number]
 
     def structural_lines(self, number: int) -> set[int]:
         """The lines of a page that run, or belong to a heading or a caption."""

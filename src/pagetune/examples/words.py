@@ -45,6 +45,7 @@ _NUMBERING = re.compile(
     r"|[IVXL]{1,6}(?:[.)]\s*|\s+(?=\w\w))|[A-Z][.)]\s+)",
     re.I,
 )
+_MARKS = re.compile(r"[\W_]+")
 _WORDLIKE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -54,9 +55,10 @@ def fold(text: str) -> str:
     return " ".join(words)
 
 
+@lru_cache(maxsize=1 << 16)
 def squash(text: str) -> str:
     """Letters and digits only, folded: for finding a title in type that spaces it in another way."""
-    return "".join(character for character in unicodedata.normalize("NFKC", text).casefold() if character.isalnum())
+    return _MARKS.sub("", unicodedata.normalize("NFKC", text).casefold())
 
 
 def strip_numbering(title: str) -> str:
@@ -86,6 +88,7 @@ def bare(word: str) -> str:
     return word.strip(_EDGES)
 
 
+@lru_cache(maxsize=1 << 18)
 def core(word: str) -> str:
     """A word without the marks around it, in lower case."""
     return word.strip(_EDGES).casefold()
@@ -128,6 +131,7 @@ def content_words(text: str, language: str) -> list[str]:
     return [word for word in fold(text).split() if word not in stops and not word.isdigit() and len(word) > 1]
 
 
+@lru_cache(maxsize=1 << 18)
 def is_wordlike(word: str) -> bool:
     """Letters only, perhaps with an apostrophe or a hyphen inside, the marks around it apart."""
     return _WORDLIKE.fullmatch(word.strip(_EDGES)) is not None

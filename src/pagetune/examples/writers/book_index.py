@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -53,34 +54,37 @@ class IndexWriter:
         if offset is None:
             notes.drop("printed page numbers not found")
             return
+        stemmed: dict[str, set[str]] = {}
+
+        def there(page: LaidPage) -> set[str]:
+            if page.page.id not in stemmed:
+                words = {word for _, line in page.standing() for word in fold(line.text).split()}
+                stemmed[page.page.id] = set(stems(words, laid.language))
+            return stemmed[page.page.id]
+
         for page, entry in read_index(index):
-            yield from self._draft(entry, page, offset, laid, collection, notes)
-
-    def _draft(
-        self, entry: IndexEntry, page: LaidPage, offset: int, laid: LaidDocument, collection: Collection, notes: Notes
-    ) -> Iterator[Draft]:
-        if len(entry.numbers) > _MOST_PAGES:
-            notes.drop("too broad")
-            return
-        text = tidy(", ".join((*entry.parents, entry.term)))
-        answers = []
-        for number in entry.numbers:
-            target = laid.pages.get(number + offset)
-            if target is not None and target.answers and _occurs(target, text, laid.language, collection):
-                answers.append((target.page.id, 2))
-        if not answers:
-            notes.drop("words not on the pages")
-            return
-        rects = words_rects(page.page, range(entry.start, entry.stop))
-        yield Draft(text, "index", page.page.id, rects, tuple(answers), ", ".join(entry.parents))
+            if len(entry.numbers) > _MOST_PAGES:
+                notes.drop("too broad")
+                continue
+            text = tidy(", ".join((*entry.parents, entry.term)))
+            targets = [laid.pages.get(number + offset) for number in entry.numbers]
+            answers = tuple(
+                (target.page.id, 2)
+                for target in targets
+                if target is not None and target.answers and _occurs(there(target), text, laid.language, collection)
+            )
+            if answers:
+                rects = words_rects(page.page, range(entry.start, entry.stop))
+                yield Draft(text, "index", page.page.id, rects, answers, ", ".join(entry.parents))
+            else:
+                notes.drop("words not on the pages")
 
 
-def _occurs(page: LaidPage, text: str, language: str, collection: Collection) -> bool:
+def _occurs(there: AbstractSet[str], text: str, language: str, collection: Collection) -> bool:
     """Are the term's words on the page, endings apart? Its rarest word must be, and half of all at least."""
     words = content_words(text, language)
     if not words:
         return False
-    there = set(stems((word for _, line in page.standing() for word in fold(line.text).split()), language))
     rarest = max(words, key=collection.rarity)
     found = [stem in there for stem in stems(words, language)]
     return found[words.index(rarest)] and 2 * sum(found) >= len(found)

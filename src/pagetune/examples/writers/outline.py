@@ -121,13 +121,15 @@ def find_title(page: LaidPage, title: str, top: float | None, body_size: float) 
 
 def _match(lines: Sequence[Line], first: int, wanted: set[str]) -> tuple[int, range, bool] | None:
     joined = ""
+    endings = tuple(wanted)
     for last in range(first, min(first + _LONGEST_HEADING, len(lines))):
         joined += squash(lines[last].text)
-        if (
-            joined in wanted
-            or squash(strip_numbering(" ".join(line.text for line in lines[first : last + 1]))) in wanted
-        ):
+        if joined in wanted or (joined.endswith(endings) and _numbered(lines[first : last + 1], wanted)):
             return last, range(lines[first].start, lines[last].stop), True
         if len(joined) > 2 * max(map(len, wanted)) + 20:
             break
     return None
+
+
+def _numbered(lines: Sequence[Line], wanted: set[str]) -> bool:
+    return squash(strip_numbering(" ".join(line.text for line in lines))) in wanted

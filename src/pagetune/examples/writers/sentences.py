@@ -16,16 +16,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
-from pagetune.examples.prose import Sentence, sentences
+from pagetune.examples.prose import Sentence
 from pagetune.examples.words import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
 from pagetune.pages.lines import words_rects
 from pagetune.records import QueryKind
 
 if TYPE_CHECKING:
-    from pagetune.examples.layout import LaidPage
     from pagetune.examples.structure import Collection, DocumentStructure
 
 _SHORTEST, _LONGEST = 6, 30  # words of a key sentence
+_TELLING = 4  # words of a key sentence that are no stop words, at least
 _PHRASE = 5  # words of the longest key phrase
 _MOST_PAGES = 3  # a phrase on more pages asks for none of them
 _KEYWORDS_FROM = 30  # words of a passage that key words are taken from
@@ -45,7 +45,7 @@ class SentenceWriter:
         for page in document.laid:
             if not page.answers:
                 continue
-            found = page_sentences(document, page)
+            found = document.sentences(page.page.number)
             sized = [sentence for sentence in found if _SHORTEST <= len(sentence.words) <= _LONGEST]
             prose = [sentence for sentence in sized if _whole(sentence, language)]
             notes.drop("non-prose", len(sized) - len(prose))
@@ -67,12 +67,6 @@ def _without_labels(text: str) -> str:
         return text
     text = _CITED.sub(lambda found: f"the {found[1].casefold().replace('fig.', 'figure')}", text)
     return text[0].upper() + text[1:]
-
-
-def page_sentences(document: DocumentStructure, page: LaidPage) -> list[Sentence]:
-    """A page's sentences outside its headings, captions and running heads, and outside the document's references."""
-    leave_out = document.structural_lines(page.page.number) | document.reference_lines(page.page.number)
-    return sentences(page, leave_out, document.laid.body_size)
 
 
 def _whole(sentence: Sentence, language: str) -> bool:
@@ -98,7 +92,7 @@ def _key_sentences(
     for sentence in chosen:
         own = _weights(sentence.words, collection, language)
         length = math.sqrt(sum(weight * weight for weight in own.values()))
-        if len(own) < 3 or not length:
+        if len(own) < _TELLING or not length:
             continue
         central = sum(weight * whole.get(word, 0.0) for word, weight in own.items()) / (length * norm)
         telling = sum(own.values()) / len(own) / math.log(2 + collection.pages)
@@ -129,7 +123,7 @@ class PhraseWriter:
             return
         language = document.laid.language
         pages = [page for page in document.laid if page.answers]
-        prose = {page.page.id: page_sentences(document, page) for page in pages}
+        prose = {page.page.id: document.sentences(page.page.number) for page in pages}
         phrases = _phrases(prose, language)
         rating = _c_values(phrases)
         on_page: dict[str, list[str]] = defaultdict(list)
@@ -205,7 +199,8 @@ def _key_phrases(
     for phrase in here:
         pages = phrases[phrase]
         often = len(pages[page])
-        if len(pages) > _MOST_PAGES or often < max(map(len, pages.values())) or often + (len(pages) > 1) < 2:
+        most = max(pages, key=lambda name: (len(pages[name]), name))
+        if len(pages) > _MOST_PAGES or most != page or often + (len(pages) > 1) < 2:
             continue
         words = phrase.split()
         rarity = sum(collection.rarity(word) for word in words) / len(words)
