@@ -44,11 +44,14 @@ def do_queries(pipeline: Pipeline) -> Summary:
     from pagetune.examples.datasets import save_data
     from pagetune.pages.store import PageStore
 
-    store = PageStore(pipeline.workspace.pages)
-    data, summary = build_data(store.documents(), store.pages(), pipeline.recipe.queries, pipeline.recipe.splits)
-    with replace_folder(pipeline.workspace.data) as folder:
+    workspace, recipe = pipeline.workspace, pipeline.recipe
+    store = PageStore(workspace.pages)
+    data, report = build_data(
+        store.documents(), store.pages(), recipe.queries, recipe.splits, progress=pipeline.progress
+    )
+    with replace_folder(workspace.data) as folder:
         save_data(data, folder)
-    return {"content": _folder_digest(pipeline.workspace.data), **summary}
+    return {"content": _folder_digest(workspace.data), **report}
 
 
 def do_mine(pipeline: Pipeline) -> Summary:
@@ -158,7 +161,7 @@ def _story(pipeline: Pipeline, store: PageStore) -> Story:
         facts={name.replace("_", " "): read[name] for name in counted if name in read},
         written=queries.get("written", {}),
         dropped=queries.get("dropped", {}),
-        splits=queries.get("splits", {}),
+        splits=queries.get("queries", {}),
         curve=fit.get("history", ()),
         best_step=fit.get("best_step"),
         training={name.replace("_", " "): fit[name] for name in told if name in fit},
