@@ -106,5 +106,8 @@ def test_best_agrees_with_a_full_sort(values: list[int], depth: int) -> None:
 def test_a_trec_run_has_six_columns_and_falling_scores() -> None:
     text = write_trec({"q1": {"a": 0.5, "b": 0.75}, "q2": {}}, "tuned")
     assert text == "q1 Q0 b 1 0.750000 tuned\nq1 Q0 a 2 0.500000 tuned\n"
+    tied = write_trec({"q1": {"b": 0.5, "a": 0.5, "c": 0.5}}, "t").split()
+    assert [tied[2], tied[8], tied[14]] == ["a", "b", "c"]
+    assert [tied[4], tied[10], tied[16]] == ["0.500000", "0.499999", "0.499998"]
     with pytest.raises(ValueError, match="without spaces"):
         write_trec({"q 1": {"a": 0.5}}, "tuned")
