@@ -55,7 +55,8 @@ def default_writers(recipe: QueriesRecipe) -> list[QueryWriter]:
     from pagetune.examples.writers.captions import CaptionWriter
     from pagetune.examples.writers.headings import HeadingWriter
     from pagetune.examples.writers.outline import OutlineWriter
-    from pagetune.examples.writers.sentences import PhraseWriter, SentenceWriter
+    from pagetune.examples.writers.phrases import PhraseWriter
+    from pagetune.examples.writers.sentences import SentenceWriter
 
     writers: list[QueryWriter] = [
         OutlineWriter(max_pages=recipe.max_pages_per_section),
