@@ -30,6 +30,9 @@ class PdfFile:
     """An open PDF. Raises DocumentRefused with the reason if it cannot be opened."""
 
     def __init__(self, path: Path) -> None:
+        # pdfium keeps the last file's error where it does not set one (a document without pages): set it to one
+        # that cannot happen here, that of a file that is not there.
+        raw.FPDF_LoadDocument(str(path / "none").encode(), None)
         try:
             self.document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
@@ -222,8 +225,9 @@ def _why(message: str) -> str:
         return "encrypted: by a method that is not supported"
     if "format" in lower:
         return "damaged: not readable as a PDF"
-    # pdfium says "success" where there is nothing to open.
-    return "damaged: it has no pages" if "success" in lower else f"damaged: {_plain(message)}"
+    if "file access" in lower:
+        return "damaged: it has no pages"
+    return f"damaged: {_plain(message)}"
 
 
 def _plain(message: str) -> str:

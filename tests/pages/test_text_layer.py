@@ -1,0 +1,73 @@
+import random
+
+import pytest
+
+from pagetune.pages.text import in_reading_order, text_layer_fault
+
+PROSE = (
+    "The journal keeps every transaction that the ledger has accepted, and a reversal is written as an entry of its "
+    "own, so that nothing is ever removed. Balances are computed from the entries whenever somebody asks for them, "
+    "which is slower than storing them but cannot be wrong. Auditors prefer this arrangement for obvious reasons."
+)
+
+
+def shifted(text: str, by: int) -> str:
+    return "".join(chr(ord(c) + by) if c.isalpha() else c for c in text)
+
+
+def test_prose_tables_code_and_contents_are_usable():
+    numbers = " ".join(f"{n}.{n % 7} ({n * 3}%)" for n in range(100, 300))
+    code = "\n".join(f"\\renewcommand*{{\\chapnumfont}}{{\\normalfont\\huge\\sffamily#{n}}}" for n in range(40))
+    contents = "\n".join(f"{n} Chapter name {'. ' * 50}{n * 3}" for n in range(30))
+    for text in (PROSE, numbers, code, contents, "Figure 3", "第一章 " + "日本語の文章には空白がありません" * 30):
+        assert text_layer_fault(text) is None, text[:40]
+
+
+def test_other_alphabets_are_usable():
+    assert text_layer_fault("Журнал хранит каждую операцию, которую приняла главная книга компании. " * 5) is None
+    assert text_layer_fault("Strč prst skrz krk a čtvrt hodiny zmrzlý vlk mlčel před branami města " * 5) is None
+    assert (
+        text_layer_fault("Το ημερολόγιο κρατά κάθε συναλλαγή που δέχτηκε το λογιστικό βιβλίο της εταιρείας " * 5)
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (" \n ", "no text layer"),
+        (PROSE.replace(" ", "").replace(",", "").replace(".", ""), "no spaces"),
+        (" ".join(PROSE.replace(" ", "")), "letters apart"),
+        (shifted(PROSE, 0xF000), "private-use glyphs"),
+        ("\ufffd" * 200 + PROSE, "replacement characters"),
+        (shifted(PROSE.lower(), 0x80 - ord("a")), "control characters"),
+        ("".join(chr(ord(c) - 0x40) if c.isalpha() else c for c in PROSE), "mostly symbols"),
+        ("".join(c if n % 2 else chr(0x0400 + ord(c)) for n, c in enumerate(PROSE)), "wrong script"),
+    ],
+)
+def test_a_broken_layer_is_named(text, reason):
+    assert text_layer_fault(text) == reason
+
+
+def test_words_without_vowels_are_gibberish():
+    rng = random.Random(1)
+    words = " ".join("".join(rng.choices("bcdfghjklmnpqrstvwxz", k=rng.randint(4, 9))) for _ in range(120))
+    assert text_layer_fault(words) == "gibberish"
+
+
+def test_a_stamp_on_a_scan_and_hidden_words_are_found():
+    assert text_layer_fault("page 3 of 9", picture=0.95) == "a picture with hardly any text"
+    assert text_layer_fault("page 3 of 9", picture=0.1) is None
+    assert text_layer_fault(PROSE, visible=False) == "text is not visible"
+    assert text_layer_fault(PROSE, visible=False, picture=0.9) is None
+
+
+def test_columns_are_read_one_after_the_other():
+    title = ("title", 50.0, 90.0, 450.0, 100.0)
+    left = [(f"l{n}", 50.0, 70.0 - 12 * n, 230.0, 80.0 - 12 * n) for n in range(5)]
+    right = [(f"r{n}", 260.0, 70.0 - 12 * n, 450.0, 80.0 - 12 * n) for n in range(5)]
+    mixed = [line for pair in zip(left, right, strict=True) for line in pair]
+    random.Random(3).shuffle(mixed)
+    assert [line[0] for line in in_reading_order([*mixed, title])] == [
+        "title", *(line[0] for line in left), *(line[0] for line in right)
+    ]  # fmt: skip
