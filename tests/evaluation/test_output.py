@@ -148,6 +148,12 @@ def test_without_any_change_the_report_still_stands(reports: Callable[..., Evalu
     assert "No query was answered worse" in page
 
 
+def test_without_a_title_the_report_is_called_after_its_documents(report: EvaluationReport) -> None:
+    read = [Document(name, f"{name}.pdf", "", "pdf", 3) for name in "abcde"]
+    assert "<h1>a, b, c and 2 more</h1>" in render_report(report, Story(documents=read))
+    assert "<h1>Retrieval report</h1>" in render_report(report, Story())
+
+
 def test_a_page_without_a_picture_does_not_stop_the_report(report: EvaluationReport) -> None:
     def broken(page: str) -> Image.Image:
         raise OSError("gone")

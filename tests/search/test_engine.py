@@ -8,9 +8,13 @@ from PIL import Image
 from sentence_transformers import SentenceTransformer
 
 from pagetune.errors import SearchError
-from pagetune.models.encoding import encode_pages, fingerprint_model
+from pagetune.evaluation.lexical import BM25
+from pagetune.evaluation.retrieval import fuse, rank_pages
+from pagetune.models.encoding import encode_pages, encode_queries, fingerprint_model
 from pagetune.models.loading import load_model
-from pagetune.recipe import IndexRecipe, ModelRecipe
+from pagetune.pages.reading import read_documents
+from pagetune.pages.store import PageStore
+from pagetune.recipe import IndexRecipe, ModelRecipe, ReadRecipe
 from pagetune.records import Page
 from pagetune.search.engine import SearchEngine
 from pagetune.search.index import build_index
@@ -65,6 +69,38 @@ def test_the_modes_differ_as_their_names_say(engine: SearchEngine) -> None:
     assert engine.search("freezing port", mode="dense")[0].page == "bank-0001"
     assert engine.search("freezing port")[0].page == "bank-0001"
     assert [hit.page for hit in engine.search("payment", mode="lexical")] == ["bank-0003"]
+
+
+@pytest.mark.parametrize("query", ["reverse a transaction", "printed margins of the weather", "freezing"])
+def test_the_default_search_is_the_fusion_that_was_evaluated(
+    engine: SearchEngine, model: SentenceTransformer, query: str
+) -> None:
+    pages = [page_of(name, text) for name, text in TEXTS.items()]
+    vectors = encode_pages(model, pages, {}, ModelRecipe())
+    dense = rank_pages(["q"], encode_queries(model, [query]), vectors, dimension=IndexRecipe().dimension)
+    evaluated = fuse(dense, BM25(TEXTS).search({"q": query}), 0.5)["q"]
+    assert {hit.page: hit.score for hit in engine.search(query)} == pytest.approx(evaluated, abs=1e-4)
+
+
+def test_the_hits_pages_are_saved_as_pictures(engine: SearchEngine, model: SentenceTransformer, tmp_path: Path) -> None:
+    from reportlab.pdfgen.canvas import Canvas
+
+    canvas = Canvas(str(tmp_path / "bank.pdf"), pagesize=(300, 400))
+    for line in ("The first page is about harbours and ships.", "The second page is about ledgers and entries."):
+        canvas.drawString(20, 200, line)
+        canvas.showPage()
+    canvas.save()
+    workspace = Workspace(tmp_path / "ws").create()
+    read_documents([tmp_path / "bank.pdf"], workspace, ReadRecipe(workers=1, ocr="never"))
+    pages = PageStore(workspace.pages).pages()
+    build_index(workspace.index, encode_pages(model, pages, {}, ModelRecipe()), pages, IndexRecipe())
+    found = SearchEngine(workspace, model=model)
+    hits = found.search("ledger", k=1)
+    saved = found.save_images(hits, tmp_path / "images")
+    assert [path.name for path in saved] == ["01-bank-0002.png"]
+    with Image.open(saved[0]) as picture:
+        assert max(picture.size) == 1600
+        assert picture.size[1] > picture.size[0]
 
 
 def test_filters_by_document(engine: SearchEngine) -> None:

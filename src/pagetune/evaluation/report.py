@@ -30,7 +30,8 @@ _DOCUMENTS = 40
 class Story:
     """What the report tells besides the figures. Whatever is left out, the report does without."""
 
-    title: str = "Retrieval report"
+    title: str = ""
+    """Empty: the names of the first documents."""
     documents: Sequence[Document] = ()
     """All that were offered, read or not."""
     facts: Mapping[str, int | str] = field(default_factory=dict)
@@ -73,6 +74,7 @@ def render_report(report: EvaluationReport, story: Story) -> str:
     return environment.get_template("report.html.j2").render(
         report=report,
         story=story,
+        title=story.title or _title(story.documents),
         systems=SYSTEMS,
         names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED},
         metrics=tuple(METRICS),
@@ -208,6 +210,15 @@ def _page_name(page: str) -> str:
     """`memoir-0012` as "memoir, page 12"; a page id of another form as it is."""
     document, dash, number = page.rpartition("-")
     return f"{document}, page {int(number)}" if dash and number.isdecimal() else page
+
+
+def _title(documents: Sequence[Document]) -> str:
+    names = [document.id for document in documents if document.status == "read"]
+    if not names:
+        return "Retrieval report"
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{', '.join(names[:3])} and {len(names) - 3} more"
 
 
 def _documents(documents: Sequence[Document]) -> dict[str, Any]:
