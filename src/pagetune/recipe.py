@@ -96,15 +96,17 @@ class FitRecipe(Section):
     """Finetuning."""
 
     epochs: float = Field(1.0, gt=0)
-    batch_size: int = Field(64, ge=2)
-    mini_batch_size: int = Field(32, ge=1, description="rows of the gradient cache's mini-batches")
-    learning_rate: float = Field(5e-5, gt=0)
+    batch_size: int = Field(48, ge=2)
+    mini_batch_size: int = Field(
+        64, ge=1, description="a larger batch goes through the gradient cache, so many rows at a time"
+    )
+    learning_rate: float = Field(1e-4, gt=0)
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
-    mask_probability: float = Field(0.8, ge=0, le=1, description="how often a query's own words are masked in training")
+    mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
     max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
-    eval_fraction: float = Field(0.1, gt=0, le=1, description="evaluate and save every so much of an epoch")
+    eval_fraction: float = Field(0.2, gt=0, le=1, description="evaluate and save every so much of an epoch")
     patience: int = Field(4, ge=1, description="evaluations without gain before stopping early")
     checkpoints: int = Field(2, ge=1, description="checkpoints kept")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")

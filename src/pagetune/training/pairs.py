@@ -1,9 +1,9 @@
 """Training texts: for every example the query, a passage of the page that answers it, and passages that do not.
 
 A passage is a stretch of a page's words about as long as the passages that a page is cut into when it is encoded.
-On the answering page it lies around the query's own words; those are masked with a probability of the recipe,
-together with everything else that evaluation masks there, so that the model learns to find what stands around a
-heading rather than the heading.
+On the answering page it lies around the query's own words. What evaluation masks on a page (headings, captions,
+running heads, the words of every query) is masked here too; only the query's own words stay, except with the
+recipe's probability, so that the model learns to find what stands around a heading as well as the heading.
 """
 
 from __future__ import annotations
@@ -95,18 +95,18 @@ class PassageCutter:
         page = self._page(page_id)
         own = np.flatnonzero(~page.visible(query.rects)) if page_id == query.page else np.zeros(0, dtype=np.int64)
         if not len(own):
-            return self.nearest(page_id, query.text, draw, masked=masked)
-        shown = self._shown(page, masked)
+            return self.nearest(page_id, query.text, draw)
+        shown = self._shown(page, () if masked else query.rects)
         start, stop = np.searchsorted(shown, [own[0], own[-1] + 1])
         length = self._length(draw)
         # What a heading announces stands below it; of a sentence or a caption both sides speak.
         before = 0 if query.kind in ("outline", "heading") else draw.randint(0, length)
         return self._text(page, shown, int(start) - before, max(int(stop), int(start) - before + length), length)
 
-    def nearest(self, page_id: str, text: str, draw: random.Random, *, masked: bool = True) -> str:
+    def nearest(self, page_id: str, text: str, draw: random.Random) -> str:
         """The passage that shares most with the text, a rare word counting more than a frequent one."""
         page = self._page(page_id)
-        shown = self._shown(page, masked)
+        shown = self._shown(page)
         length = self._length(draw)
         if len(shown) <= length:
             return self._text(page, shown, 0, len(shown), length)
@@ -124,8 +124,10 @@ class PassageCutter:
             raise DataError(f"an example names the page {page_id!r}, which is not among the pages; read and mine again")
         return self._pages[page_id]
 
-    def _shown(self, page: Page, masked: bool) -> NDArray[np.int64]:
-        return np.flatnonzero(page.visible(self._masks.get(page.id, ()) if masked else ()))
+    def _shown(self, page: Page, uncovered: Sequence[Rect] = ()) -> NDArray[np.int64]:
+        """The positions of the words outside the page's masks, and of those inside `uncovered`."""
+        keep = page.visible(self._masks.get(page.id, ()))
+        return np.flatnonzero(keep | ~page.visible(uncovered) if uncovered else keep)
 
     def _length(self, draw: random.Random) -> int:
         return draw.randint(max(3, round(self._longest * SHORTEST)), self._longest)
