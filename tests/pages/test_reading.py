@@ -3,7 +3,9 @@
 import io
 import json
 import os
+import pickle
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +84,19 @@ def test_a_mask_is_painted_with_the_background(read, document):
     many = list(store.images([page.id, "the-report-final-0003", page.id], long_side=200, masks={page.id: [box]}))
     assert [name for name, _ in many] == [page.id, "the-report-final-0003", page.id]
     assert all(max(image.size) == 200 for _, image in many)
+    store.close()
+
+
+def test_threads_and_copies_may_ask_one_store_for_pictures(read, document):
+    _, workspace = read(document)
+    store = PageStore(workspace.pages)
+    names = [page.id for page in store.pages()]
+    with ThreadPoolExecutor(4) as threads:
+        sizes = list(threads.map(lambda name: store.image(name, long_side=100).size, names * 3))
+    assert set(sizes) == {store.image(names[0], long_side=100).size}
+    copy = pickle.loads(pickle.dumps(store))
+    assert copy.image(names[0], long_side=50).size[1] == 50
+    copy.close()
     store.close()
 
 

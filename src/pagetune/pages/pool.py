@@ -119,8 +119,10 @@ class WorkerPool:
         """Work off `queue` and yield what comes back, in the order of arrival.
 
         The caller may append to the queue between events. A worker that answers nothing for `timeout` seconds is
-        ended. Leaving the iterator early ends the workers that are still busy.
+        ended. Leaving the iterator early ends the workers that are still busy. Not for two threads at once.
         """
+        if self._owner != os.getpid():  # After a fork the old workers are the parent's.
+            self._workers, self._owner = [], os.getpid()
         try:
             while True:
                 self._assign(queue)

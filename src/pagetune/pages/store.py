@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ReadingError, WorkspaceError
@@ -33,6 +34,7 @@ class PageStore:
         self.folder = Path(folder)
         self._limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb}
         self._workers = workers
+        self._lock = Lock()
         if not (self.folder / "pages.parquet").exists():
             raise WorkspaceError(f"{self.folder} holds no pages; read documents first: pagetune read DOCUMENTS")
 
@@ -67,7 +69,9 @@ class PageStore:
         that are painted over with the page's background. Raises ReadingError if it cannot be rendered.
         """
         bounds: dict[str, int | None] = {"long_side": long_side, "max_pixels": max_pixels}
-        return next(self._render([page_id], self._single, {page_id: mask}, **bounds))[1]
+        with self._lock:
+            ((_, image),) = self._render([page_id], self._single, {page_id: mask}, **bounds)
+        return image
 
     def images(
         self,
@@ -95,6 +99,9 @@ class PageStore:
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process starts its own worker and loads its own records.
         return {"folder": self.folder, "_limits": self._limits, "_workers": self._workers}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=Lock())
 
     @cached_property
     def _documents(self) -> list[tuple[Document, str]]:
