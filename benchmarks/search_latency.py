@@ -103,9 +103,7 @@ def main() -> int:
     recall = found / (QUERIES * K)
     holds = bool(p50 < P50_MS and recall >= RECALL)
     print(f"  p50 of {ROUNDS} rounds: {', '.join(f'{p50:.1f}' for p50 in rounds)} ms; p95 of all {p95:.1f} ms")
-    print(
-        f"  numpy, exact, in memory: p50 {np.median(exact) * 1000:.1f} ms; {os.getloadavg()[0]:.1f} running processes"
-    )
+    print(f"  numpy, exact, in memory: p50 {np.median(exact) * 1000:.1f} ms; load average {os.getloadavg()[0]:.1f}")
     print(
         f"{ROWS:,} vectors of {DIMENSION} dimensions: p50 of the quietest round {p50:.1f} ms (bar {P50_MS:.0f}), "
         f"recall@{K} {recall:.3f} (bar {RECALL}): {'holds' if holds else 'DOES NOT HOLD'}"
