@@ -104,7 +104,7 @@ def _distributions(data: Measured) -> Iterator[Part]:
         f"is {names[even]}, with a skewness of {skew[even]:.2f}. Values more than three standard deviations from their "
         f"mean: {int(beyond.sum())}, spread over {int(beyond.any(axis=1).sum())} of the {len(shown)} rows."
     )
-    yield Figure(charts.histograms(shown, names), f"Histograms of {_listing(names, 3)} among {_plural(data.row)}")
+    yield Figure(charts.histograms(shown, names), f"Histograms of {_listing(names, 4)} among {_plural(data.row)}")
 
 
 def _relations(data: Measured) -> Iterator[Part]:

@@ -46,7 +46,7 @@ _THEMES: tuple[tuple[str, str, str, tuple[str, ...], tuple[int, ...]], ...] = (
     (
         "python-expressions",
         "Expressions and Operators",
-        "Literals, calls, comparisons and their precedence",
+        "Literals, calls, operators and their precedence",
         (
             "# Literals and displays", "conversions", "numbers", "lists", "dict",
             "# Primaries", "subscriptions", "slicings", "calls",

@@ -69,7 +69,7 @@ def description(text: str) -> list[Block]:
     text = re.sub(r":Summary Statistics:", "", text)
     text = re.sub(r"^:([A-Z][\w ]+?):[ ]*(.*)$", r"\n**\1:** \2\n", text, flags=re.M)
     text = re.sub(r"^\s*\|details-\w+\|\s*$", "", text, flags=re.M)
-    text = re.sub(r'"([^"\n]*(?:\n[^"\n]+)?)"', r"“\1”", text).replace("``", '"').replace("`", '"')
+    text = re.sub(r'"([^"\n]*(?:\n[^"\n]+){0,2})"', r"“\1”", text).replace("``", '"').replace("`", '"')
     kinds: dict[BlockKind, BlockKind] = {"code": "paragraph", "term": "rubric"}
     return [
         replace(block, kind=kinds.get(block.kind, block.kind), text=" ".join(block.text.split()))

@@ -1,0 +1,144 @@
+"""The workspace: whole files and folders or none, one writer at a time."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from pagetune.errors import WorkspaceError
+from pagetune.workspace import Workspace, fingerprint, replace_folder, write_atomically
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from pagetune.workspace import Workspace
+with Workspace(Path(sys.argv[1])).lock():
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path / "ws").create()
+
+
+@pytest.fixture
+def holder(workspace):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(workspace.root)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def fill_and_fail(folder):
+    (folder / "half").touch()
+    raise Stop
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_equal_parts_have_equal_fingerprints_whatever_the_order_of_keys():
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
+    assert fingerprint("a", "b") != fingerprint("ab")
+
+
+def test_create_may_be_repeated_and_open_wants_a_workspace(workspace, tmp_path):
+    assert workspace.create() == workspace.open() == workspace
+    with pytest.raises(WorkspaceError, match="is not a workspace"):
+        Workspace(tmp_path / "elsewhere").open()
+
+
+def test_a_folder_of_someone_elses_files_is_refused(tmp_path):
+    (tmp_path / "thesis.pdf").write_bytes(b"%PDF")
+    with pytest.raises(WorkspaceError, match="not a workspace"):
+        Workspace(tmp_path).create()
+    with pytest.raises(WorkspaceError, match="is a file"):
+        Workspace(tmp_path / "thesis.pdf").create()
+
+
+def test_a_workspace_of_another_layout_is_refused(workspace):
+    (workspace.root / "workspace.json").write_text(json.dumps({"layout": 99}))
+    with pytest.raises(WorkspaceError, match="layout 99"):
+        workspace.open()
+
+
+def test_a_file_is_replaced_whole(tmp_path):
+    path = tmp_path / "inner" / "file.txt"
+    write_atomically(path, "first")
+    write_atomically(path, b"second")
+    assert path.read_bytes() == b"second"
+    assert names(path.parent) == ["file.txt"]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "file.txt"
+    write_atomically(path, "kept")
+    with pytest.raises(UnicodeEncodeError):
+        write_atomically(path, "\ud800")
+    assert path.read_text() == "kept"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_folder_is_replaced_whole(tmp_path):
+    for content in ("first", "second"):
+        with replace_folder(tmp_path / "data") as fresh:
+            (fresh / content).write_text(content)
+    assert names(tmp_path) == ["data"]
+    assert names(tmp_path / "data") == ["second"]
+
+
+def test_a_folder_whose_making_fails_is_never_seen(tmp_path):
+    with replace_folder(tmp_path / "data") as fresh:
+        (fresh / "good").touch()
+    with pytest.raises(Stop), replace_folder(tmp_path / "data") as fresh:
+        fill_and_fail(fresh)
+    assert names(tmp_path) == ["data"]
+    assert names(tmp_path / "data") == ["good"]
+
+
+def test_what_a_killed_run_left_is_mended_when_the_lock_is_taken(workspace):
+    (workspace.root / ".data.new.abc").mkdir()
+    (workspace.root / ".model.old").mkdir()
+    (workspace.root / ".model.old" / "weights").touch()
+    (workspace.root / ".index.old").mkdir()
+    (workspace.index).mkdir()
+    with workspace.lock():
+        assert names(workspace.model) == ["weights"]
+        assert {".data.new.abc", ".model.old", ".index.old"}.isdisjoint(names(workspace.root))
+
+
+def test_a_stage_is_finished_when_it_says_so(workspace):
+    assert workspace.finished("read") is None
+    workspace.finish("read", {"documents": "abc"}, {"pages": 3})
+    record = workspace.finished("read")
+    assert record is not None
+    assert record["fingerprint"] == fingerprint({"documents": "abc"})
+    assert record["summary"] == {"pages": 3}
+    (workspace.stages / "read.json").write_text("{half")
+    assert workspace.finished("read") is None
+
+
+def test_the_lock_is_free_again_after_an_error(workspace):
+    with pytest.raises(Stop), workspace.lock():
+        raise Stop
+    with workspace.lock():
+        pass
+
+
+def test_a_second_holder_is_refused_and_a_killed_one_is_forgotten(workspace, holder):
+    with pytest.raises(WorkspaceError, match="another pagetune"), workspace.lock():
+        pass
+    holder.kill()
+    holder.wait()
+    with workspace.lock():
+        pass
