@@ -55,6 +55,14 @@ def test_passage_of_a_sentence_holds_its_surroundings(pages: list[Page]) -> None
     assert {"w6x1", "w6x2"} <= set(text)
 
 
+def test_words_of_a_training_sentence_are_masked_though_evaluation_does_not_mask_them(pages: list[Page]) -> None:
+    own = [word for word, text in enumerate(pages[0].words) if text.startswith("w6x")]
+    query = Query("q", "w6x1 w6x2", "sentence", "a", "a-0001", rect(pages[0], *own))
+    text = pairs(pages, query, mask_probability=1.0).positives[0].split()
+    assert text
+    assert not [word for word in text if word.startswith("w6x")]
+
+
 def test_page_without_the_querys_words_gives_its_nearest_passage(pages: list[Page]) -> None:
     query = Query("q", "w9x3 w9x4", "index", "a", "a-0001")
     assert "w9x3" in pairs(pages, query).positives[0].split()

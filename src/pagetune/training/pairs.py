@@ -96,7 +96,7 @@ class PassageCutter:
         own = np.flatnonzero(~page.visible(query.rects)) if page_id == query.page else np.zeros(0, dtype=np.int64)
         if not len(own):
             return self.nearest(page_id, query.text, draw)
-        shown = self._shown(page, () if masked else query.rects)
+        shown = self._shown(page, hidden=query.rects) if masked else self._shown(page, uncovered=query.rects)
         start, stop = np.searchsorted(shown, [own[0], own[-1] + 1])
         length = self._length(draw)
         # What a heading announces stands below it; of a sentence or a caption both sides speak.
@@ -124,9 +124,9 @@ class PassageCutter:
             raise DataError(f"an example names the page {page_id!r}, which is not among the pages; read and mine again")
         return self._pages[page_id]
 
-    def _shown(self, page: Page, uncovered: Sequence[Rect] = ()) -> NDArray[np.int64]:
-        """The positions of the words outside the page's masks, and of those inside `uncovered`."""
-        keep = page.visible(self._masks.get(page.id, ()))
+    def _shown(self, page: Page, *, uncovered: Sequence[Rect] = (), hidden: Sequence[Rect] = ()) -> NDArray[np.int64]:
+        """The positions of the words outside the page's masks and `hidden`, and of those inside `uncovered`."""
+        keep = page.visible([*self._masks.get(page.id, ()), *hidden])
         return np.flatnonzero(keep | ~page.visible(uncovered) if uncovered else keep)
 
     def _length(self, draw: random.Random) -> int:
