@@ -142,3 +142,28 @@ def test_a_second_holder_is_refused_and_a_killed_one_is_forgotten(workspace, hol
     holder.wait()
     with workspace.lock():
         pass
+
+
+def test_a_folder_that_is_not_a_workspace_is_not_mended(tmp_path):
+    (tmp_path / "home" / ".notes.old").mkdir(parents=True)
+    with pytest.raises(WorkspaceError, match="not a workspace"), Workspace(tmp_path / "home").lock():
+        pass
+    assert names(tmp_path / "home") == [".notes.old"]
+
+
+def test_a_file_is_no_workspace(tmp_path):
+    (tmp_path / "ws").touch()
+    with pytest.raises(WorkspaceError, match="is a file"), Workspace(tmp_path / "ws").lock():
+        pass
+
+
+def test_a_kill_while_the_marker_is_written_leaves_a_usable_folder(tmp_path):
+    (tmp_path / ".workspace.json.a1b2").touch()
+    assert Workspace(tmp_path).create().is_workspace()
+
+
+def test_a_name_that_is_not_utf8_can_be_recorded(workspace):
+    parts = {"documents": {b"caf\xe9.pdf".decode("utf-8", "surrogateescape"): "digest"}}
+    workspace.finish("read", parts, {})
+    assert workspace.finished("read")["fingerprint"] == fingerprint(parts)
+    assert workspace.finished("read")["parts"] == parts

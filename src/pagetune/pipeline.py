@@ -30,6 +30,7 @@ class Stage:
     version: int
     """Raised whenever the code makes something else from the same inputs, so that old work is done again."""
     needs: tuple[str, ...]
+    """Every stage whose output it reads itself: what one made may stay the same while what an earlier made does not."""
     sections: tuple[str, ...]
     outputs: tuple[str, ...]
     """What must lie in the workspace for the stage to count as finished."""
@@ -38,10 +39,10 @@ class Stage:
 STAGES = (
     Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
-    Stage("mine", 1, ("queries",), ("model", "mine"), ("negatives/examples.parquet",)),
-    Stage("fit", 1, ("mine",), ("model", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 1, ("fit",), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
-    Stage("index", 1, ("fit",), ("index", "evaluate"), ("index",)),
+    Stage("mine", 1, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
+    Stage("fit", 1, ("read", "queries", "mine"), ("model", "fit"), ("model/modules.json",)),
+    Stage("evaluate", 1, ("read", "queries", "fit"), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("index", 1, ("read", "fit"), ("index", "evaluate", "model"), ("index",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
@@ -120,6 +121,8 @@ class Pipeline:
                 self.progress.say(f"{stage.name}: {why}")
                 work: Callable[[Pipeline], Summary] = getattr(stages, f"do_{stage.name}")
                 parts = self._parts(stage)
+                # From here on its output may be replaced: the old record must not outlive what it was a record of.
+                self.workspace.forget(stage.name)
                 self.workspace.finish(stage.name, parts, work(self))
         return {stage.name: self._summary(stage.name) for stage in wanted}
 
@@ -180,8 +183,11 @@ class Pipeline:
     def _inputs(self, stage: Stage) -> Parts:
         if stage.name == "read":
             from pagetune.pages.listing import list_documents
+            from pagetune.pages.office import office_command
+            from pagetune.pages.reading import can_ocr
 
-            return {"documents": list_documents(self.documents, self.workspace, remember=self._running)}
+            tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
+            return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
         return {need: self._summary(need)["content"] for need in stage.needs}
 
     def _why(self, stage: Stage) -> str | None:
@@ -225,6 +231,10 @@ def _input_difference(old: Parts, new: Parts) -> str:
     if "documents" not in new:
         changed = [name for name in new if old.get(name) != new[name]]
         return f"{changed[0]} made something new" if changed else "its inputs changed"
+    had, has = dict(old.get("tools", {})), dict(new["tools"])
+    for tool in has:
+        if old.get("documents") == new["documents"] and had.get(tool) != has[tool]:
+            return f"{tool} is {'there now' if has[tool] else 'no longer there'}"
     before, after = dict(old.get("documents", {})), dict(new["documents"])
     added, gone = len(after.keys() - before.keys()), len(before.keys() - after.keys())
     changed_files = sum(before[name] != after[name] for name in before.keys() & after.keys())

@@ -20,12 +20,14 @@ from typing import Any
 from pagetune.errors import WorkspaceError
 
 LAYOUT_VERSION = 1
+MARKER = "workspace.json"
 
 
 def fingerprint(*parts: Any) -> str:
     """A short digest of anything JSON can say; equal parts give equal fingerprints."""
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:32]
+    # A file's name may hold bytes that are not UTF-8; Python then has lone surrogates in it.
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def file_digest(path: Path) -> str:
@@ -77,7 +79,7 @@ class Workspace:
 
     def create(self) -> Workspace:
         """Make the folder if it is not there; refuse one of another layout or one that is not a workspace."""
-        marker = self.root / "workspace.json"
+        marker = self.root / MARKER
         if self.root.exists() and not self.root.is_dir():
             raise WorkspaceError(f"{self.root} is a file; give a folder for the workspace")
         if marker.exists():
@@ -87,15 +89,21 @@ class Workspace:
                     f"{self.root} has layout {version}, this Pagetune reads {LAYOUT_VERSION}; use a new folder"
                 )
             return self
-        if self.root.exists() and any(entry.name != ".lock" for entry in self.root.iterdir()):
+        # A kill in the first moment leaves the lock, or the marker under the name that it is written by.
+        ours = (".lock", f".{marker.name}.")
+        if self.root.exists() and any(not entry.name.startswith(ours) for entry in self.root.iterdir()):
             raise WorkspaceError(f"{self.root} holds files that are not a workspace; give an empty or a new folder")
         self.root.mkdir(parents=True, exist_ok=True)
         write_atomically(marker, json.dumps({"layout": LAYOUT_VERSION}))
         return self
 
+    def is_workspace(self) -> bool:
+        """Whether the folder is there and is a workspace, of whatever layout."""
+        return (self.root / MARKER).is_file()
+
     def open(self) -> Workspace:
         """Refuse a folder that is not a workspace."""
-        if not (self.root / "workspace.json").exists():
+        if not self.is_workspace():
             raise WorkspaceError(
                 f"{self.root} is not a workspace; make one: pagetune run DOCUMENTS --workspace {self.root}"
             )
@@ -106,6 +114,10 @@ class Workspace:
         """Hold the workspace for writing; a second holder is refused at once, a dead one's lock is free."""
         from filelock import FileLock, Timeout
 
+        if self.root.exists() and not self.root.is_dir():
+            raise WorkspaceError(f"{self.root} is a file; give a folder for the workspace")
+        if self.root.exists() and not self.is_workspace():
+            self.create()  # Refuses a folder of other files before anything is written into it.
         self.root.mkdir(parents=True, exist_ok=True)
         lock = FileLock(self.root / ".lock")
         try:
@@ -122,6 +134,8 @@ class Workspace:
 
     def _mend(self) -> None:
         # A run killed inside replace_folder leaves its unfinished folder, or the old one under its second name.
+        if not self.is_workspace():
+            return
         for place in (self.root, self.runs):
             for old in place.glob(".*.old"):
                 target = place / old.name[1 : -len(".old")]
@@ -141,11 +155,15 @@ class Workspace:
             return None
         return loaded if isinstance(loaded, dict) else None
 
+    def forget(self, stage: str) -> None:
+        """The stage counts as not finished from now on."""
+        (self.stages / f"{stage}.json").unlink(missing_ok=True)
+
     def finish(self, stage: str, parts: dict[str, Any], summary: dict[str, Any]) -> None:
         """Record that a stage has finished, with the parts of its fingerprint and what it has to say."""
         self.stages.mkdir(parents=True, exist_ok=True)
         record = {"stage": stage, "fingerprint": fingerprint(parts), "parts": parts, "summary": summary}
-        write_atomically(self.stages / f"{stage}.json", json.dumps(record, indent=1, ensure_ascii=False, default=str))
+        write_atomically(self.stages / f"{stage}.json", json.dumps(record, indent=1, default=str))
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

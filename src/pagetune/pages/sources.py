@@ -16,7 +16,7 @@ from pathlib import Path
 from pagetune.errors import ReadingError
 from pagetune.pages.formats import HEAD_BYTES, sniff
 from pagetune.recipe import ReadRecipe
-from pagetune.workspace import file_digest
+from pagetune.workspace import MARKER, file_digest
 
 _FICLONE = 0x40049409
 
@@ -34,8 +34,8 @@ class Offered:
 def find_files(paths: Sequence[Path]) -> list[Path]:
     """The files of `paths`, folders walked recursively and in the order of their names, each file once.
 
-    Hidden files and folders inside a folder are left out; links to folders are not followed. Raises ReadingError
-    when a path is not there.
+    Hidden files and folders inside a folder are left out, and so are workspaces; links to folders are not followed.
+    Raises ReadingError when a path is not there.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -45,6 +45,9 @@ def find_files(paths: Sequence[Path]) -> list[Path]:
             found.setdefault(path)
             continue
         for folder, folders, names in os.walk(path):
+            if MARKER in names and (".lock" in names or "stages" in folders):
+                folders.clear()  # A workspace among the documents holds copies of them.
+                continue
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             for name in sorted(names):
                 if not name.startswith("."):

@@ -1,0 +1,100 @@
+"""Which stage runs when: the stages themselves replaced by ones that only say what they made."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pagetune import Pipeline, load_recipe, stages
+from pagetune.pages.sources import find_files
+from pagetune.pipeline import NAMES, STAGES
+
+
+class Made:
+    """What each stage makes now, and which of them ran."""
+
+    def __init__(self) -> None:
+        self.content = dict.fromkeys(NAMES, "first")
+        self.ran: list[str] = []
+        self.killed = ""
+
+    def work(self, name: str, pipeline: Pipeline) -> dict[str, str]:
+        for stage in STAGES:
+            for output in stage.outputs if stage.name == name else ():
+                place = pipeline.workspace.root / output
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.touch()
+        self.ran.append(name)
+        if self.killed == name:
+            raise KeyboardInterrupt
+        return {"content": self.content[name]}
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> Made:
+    made = Made()
+    for name in NAMES:
+        monkeypatch.setattr(stages, f"do_{name}", lambda pipeline, name=name: made.work(name, pipeline))
+    return made
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "one.pdf").write_bytes(b"%PDF-1.4")
+    return tmp_path
+
+
+def _run(folder: Path, made: Made, *overrides: str) -> list[str]:
+    made.ran.clear()
+    Pipeline(folder / "ws", load_recipe(None, overrides), documents=[folder / "documents"]).run()
+    return made.ran
+
+
+@pytest.mark.parametrize(
+    ("changed", "after"),
+    [
+        # New pages that no query came of: they have to be searched through and found all the same.
+        ("read", ["queries", "mine", "fit", "evaluate", "index"]),
+        # New test queries or masks, the training examples as before.
+        ("queries", ["mine", "fit", "evaluate"]),
+        ("fit", ["evaluate", "index"]),
+    ],
+)
+def test_every_stage_that_reads_an_output_runs_when_it_changes(
+    folder: Path, made: Made, changed: str, after: list[str]
+) -> None:
+    assert _run(folder, made) == list(NAMES)
+    made.content[changed] = "second"
+    (folder / "ws" / "stages" / f"{changed}.json").unlink()
+    assert _run(folder, made) == [changed, *after]
+
+
+def test_a_stage_that_was_killed_is_not_finished_by_an_older_recipe(folder: Path, made: Made) -> None:
+    _run(folder, made)
+    made.killed = "fit"
+    with pytest.raises(KeyboardInterrupt):
+        _run(folder, made, "fit.epochs=2")
+    made.killed = ""
+    assert _run(folder, made) == ["fit"]
+
+
+def test_a_way_to_embed_pages_is_the_index_s_too(folder: Path, made: Made) -> None:
+    _run(folder, made)
+    assert "index" in _run(folder, made, "model.page_vectors=pooled")
+
+
+def test_a_tool_that_was_installed_reads_again(folder: Path, made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pagetune.pages.reading.can_ocr", lambda: False)
+    _run(folder, made)
+    monkeypatch.setattr("pagetune.pages.reading.can_ocr", lambda: True)
+    step = Pipeline(folder / "ws", load_recipe()).plan(until="read")[0]
+    assert (step.action, step.reason) == ("run", "OCR is there now")
+
+
+def test_a_workspace_among_the_documents_is_not_read(folder: Path, made: Made) -> None:
+    workspace = folder / "documents" / "ws"
+    Pipeline(workspace, documents=[folder / "documents"]).run()
+    (workspace / "pages" / "copy.pdf").write_bytes(b"%PDF-1.4")
+    assert find_files([folder / "documents"]) == [folder / "documents" / "one.pdf"]
