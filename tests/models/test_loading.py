@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.models.loading import WEIGHTS_DIGEST, check_weights, light_weights, load_model
+from pagetune.models.loading import WEIGHTS_DIGEST, check_weights, light_weights, load_model, save_model
 from pagetune.recipe import ModelRecipe
 
 
@@ -48,3 +48,10 @@ def test_foreign_code_is_not_run(tiny_model: Any, tmp_path: Path) -> None:
     (tmp_path / "modules.json").write_text(json.dumps(listed))
     with pytest.raises(ModelError, match="neither Sentence Transformers' nor Pagetune's"):
         load_model(ModelRecipe(), tmp_path)
+
+
+def test_loading_and_saving_say_nothing(tiny_model: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    save_model(tiny_model, tmp_path)
+    load_model(ModelRecipe(), tmp_path)
+    load_model(ModelRecipe()).tokenizer("word " * 600)
+    assert capfd.readouterr() == ("", "")

@@ -7,6 +7,7 @@ stop words, stemmed by Snowball. Scripts that write no spaces are cut into pairs
 from __future__ import annotations
 
 import json
+import logging
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
@@ -67,6 +68,8 @@ class BM25:
         self._index: Any = None
         counted = [words_of(text, language) for text in texts.values()]
         if any(counted):
+            # bm25s sets its logger to DEBUG, so that it would speak in every program that logs at all.
+            logging.getLogger("bm25s").setLevel(logging.WARNING)
             self._index = bm25s.BM25(k1=k1, b=b)
             self._index.index(counted, show_progress=False)
 

