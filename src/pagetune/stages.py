@@ -94,7 +94,7 @@ def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 def do_fit(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned model."""
     from pagetune.examples.datasets import load_data, load_examples
-    from pagetune.models.loading import load_model
+    from pagetune.models.loading import load_model, save_model
     from pagetune.pages.store import PageStore
     from pagetune.training.trainer import fit_model
 
@@ -106,7 +106,7 @@ def do_fit(pipeline: Pipeline) -> Summary:
     checkpoints = workspace.runs / "fit" / "checkpoints"
     report = fit_model(model, data, examples, pages, pipeline.recipe, checkpoints, pipeline.progress)
     with replace_folder(workspace.model) as folder:
-        model.save(str(folder))
+        save_model(model, folder)
     return {"content": _folder_digest(workspace.model), **report.summary()}
 
 
@@ -117,10 +117,9 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.examples.datasets import load_data
     from pagetune.models.encoding import encode_queries
     from pagetune.models.loading import load_model
-    from pagetune.pages.store import PageStore
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
-    store = PageStore(workspace.pages)
+    store = _rendering(pipeline)
     pages = answerable(store.pages())
     data = load_data(workspace.data)
     queries = data.of("test")
@@ -174,11 +173,10 @@ def do_index(pipeline: Pipeline) -> Summary:
     """The tuned model's vectors of every page, nothing masked, into the search index."""
     from pagetune.models.encoding import fingerprint_model
     from pagetune.models.loading import load_model
-    from pagetune.pages.store import PageStore
     from pagetune.search.index import build_index
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
-    store = PageStore(workspace.pages)
+    store = _rendering(pipeline)
     pages = [page for page in store.pages() if page.duplicate_of is None]
     model = load_model(recipe.model, workspace.model)
     info = build_index(
@@ -187,12 +185,22 @@ def do_index(pipeline: Pipeline) -> Summary:
         pages,
         recipe.index,
         model=fingerprint_model(model),
-        thumbnails=store.images([page.id for page in pages], long_side=recipe.index.thumbnail_side),
+        thumbnails=store.images(
+            [page.id for page in pages], long_side=recipe.index.thumbnail_side, leave_out_broken=True
+        ),
         fusion_weight=recipe.evaluate.fusion_weight,
         depth=recipe.evaluate.depth,
         progress=pipeline.progress,
     )
     return {"content": _folder_digest(workspace.index), **asdict(info)}
+
+
+def _rendering(pipeline: Pipeline) -> PageStore:
+    """The pages, rendered under the limits that they were read under."""
+    from pagetune.pages.store import PageStore
+
+    read = pipeline.recipe.read
+    return PageStore(pipeline.workspace.pages, workers=read.workers, timeout=read.timeout, memory_mb=read.memory_mb)
 
 
 def answerable(pages: Sequence[Page]) -> list[Page]:

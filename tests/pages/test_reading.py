@@ -87,6 +87,19 @@ def test_a_mask_is_painted_with_the_background(read, document):
     store.close()
 
 
+def test_a_picture_that_cannot_be_had_need_not_stop_the_others(read, document, tmp_path):
+    _, workspace = read(document, typeset(tmp_path / "broken.pdf", 2, 5))
+    store = PageStore(workspace.pages)
+    broken, *_ = workspace.pages.glob(f"sources/{store.documents()[1].digest}*")
+    broken.unlink()
+    broken.write_bytes(b"%PDF-1.4 no more")
+    ids = [page.id for page in store.pages()]
+    whole = [page.id for page in store.pages() if page.document == store.documents()[0].id]
+    assert [name for name, _ in store.images([*ids[4:], *ids[:4]], long_side=64, leave_out_broken=True)] == whole
+    with pytest.raises(ReadingError, match="cannot be rendered"):
+        list(store.images(ids, long_side=64))
+
+
 def test_threads_and_copies_may_ask_one_store_for_pictures(read, document):
     _, workspace = read(document)
     store = PageStore(workspace.pages)

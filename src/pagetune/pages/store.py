@@ -68,9 +68,10 @@ class PageStore:
         A page of a PDF is rendered right at the bound; a picture is never enlarged. `mask`: rectangles in points
         that are painted over with the page's background. Raises ReadingError if it cannot be rendered.
         """
-        bounds: dict[str, int | None] = {"long_side": long_side, "max_pixels": max_pixels}
         with self._lock:
-            ((_, image),) = self._render([page_id], self._single, {page_id: mask}, **bounds)
+            ((_, image),) = self._render(
+                [page_id], self._single, {page_id: mask}, long_side=long_side, max_pixels=max_pixels
+            )
         return image
 
     def images(
@@ -80,13 +81,24 @@ class PageStore:
         long_side: int | None = None,
         max_pixels: int | None = None,
         masks: Mapping[str, Sequence[Rect]] | None = None,
+        leave_out_broken: bool = False,
     ) -> Iterator[tuple[str, Image]]:
-        """The pictures of many pages, in the order of `ids`, rendered in parallel; otherwise as `image`."""
+        """The pictures of many pages, in the order of `ids`, rendered in parallel; otherwise as `image`.
+
+        `leave_out_broken`: a page that cannot be rendered is left out; else it raises ReadingError.
+        """
         from pagetune.pages.pool import WorkerPool
         from pagetune.pages.reading import worker_count
 
         with WorkerPool(worker_count(self._workers), **self._limits) as pool:
-            yield from self._render(ids, pool, masks or {}, long_side=long_side, max_pixels=max_pixels)
+            yield from self._render(
+                ids,
+                pool,
+                masks or {},
+                long_side=long_side,
+                max_pixels=max_pixels,
+                leave_out_broken=leave_out_broken,
+            )
 
     def close(self) -> None:
         """End the worker that `image` keeps."""
@@ -144,6 +156,7 @@ class PageStore:
         *,
         long_side: int | None,
         max_pixels: int | None,
+        leave_out_broken: bool = False,
     ) -> Iterator[tuple[str, Image]]:
         from pagetune.pages.pool import Request
 
@@ -151,7 +164,7 @@ class PageStore:
             long_side = DEFAULT_LONG_SIDE
         parts = self._parts(ids)
         queue: deque[Request] = deque()
-        ready: dict[int, Image] = {}
+        ready: dict[int, Image | None] = {}
         asked = given = 0
 
         def fill() -> None:
@@ -171,14 +184,21 @@ class PageStore:
             elif event.kind in ("crash", "memory") and event.used and not event.request.fresh:
                 queue.appendleft(Request(event.request.body, fresh=True))
             elif event.kind != "done":
-                raise ReadingError(f"page {ids[event.request.body['at']]!r} cannot be rendered: {event.reason}")
+                body = event.request.body
+                if not leave_out_broken:
+                    raise ReadingError(f"page {ids[body['at']]!r} cannot be rendered: {event.reason}")
+                ready[body["at"]] = None
+                _go_on(body)
+                if body["pages"]:
+                    queue.appendleft(Request(body))
             while given in ready:
-                yield ids[given], ready.pop(given)
+                if (image := ready.pop(given)) is not None:
+                    yield ids[given], image
                 given += 1
             fill()
 
     def _collect(
-        self, event: Event, ids: Sequence[str], masks: Mapping[str, Sequence[Rect]], ready: dict[int, Image]
+        self, event: Event, ids: Sequence[str], masks: Mapping[str, Sequence[Rect]], ready: dict[int, Image | None]
     ) -> None:
         from PIL import Image
 
@@ -188,9 +208,7 @@ class PageStore:
         if mask := masks.get(name):
             paint_over(image, self.page(name), mask)
         ready[body["at"]] = image
-        # What is left of the request, should its worker end.
-        body["at"] += 1
-        body["pages"] = body["pages"][1:]
+        _go_on(body)
 
     def _parts(self, ids: Sequence[str]) -> Iterator[tuple[_Source, list[int]]]:
         """Runs of pages of one document, a few at a time."""
@@ -198,6 +216,12 @@ class PageStore:
             indices = [page.number - 1 for page in run]
             for start in range(0, len(indices), _PAGES_A_REQUEST):
                 yield self._sources[document], indices[start : start + _PAGES_A_REQUEST]
+
+
+def _go_on(body: dict[str, Any]) -> None:
+    """Leave in a request what is left of it after its first page, should its worker end."""
+    body["at"] += 1
+    body["pages"] = body["pages"][1:]
 
 
 @dataclass(frozen=True, slots=True)
