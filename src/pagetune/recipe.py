@@ -42,11 +42,11 @@ class QueriesRecipe(Section):
     kinds: tuple[QueryKind, ...] = Field(get_args(QueryKind), description="kinds of query to write")
     min_words: int = Field(2, ge=1, description="fewer words is too short")
     max_words: int = Field(40, ge=3, description="more words is too long")
-    sentences_per_page: int = Field(2, ge=0)
-    phrases_per_page: int = Field(2, ge=0)
+    sentences_per_page: int = Field(2, ge=0, description="sentences taken from a page, at most")
+    phrases_per_page: int = Field(2, ge=0, description="phrases taken from a page, at most")
     max_pages_per_section: int = Field(6, ge=1, description="a section longer than this is too broad to ask for")
     max_queries: int | None = Field(None, ge=1, description="an upper bound over all documents, none: all")
-    seed: int = 17
+    seed: int = Field(17, description="which spans are drawn, and which queries where max_queries holds fewer than all")
 
 
 class SplitsRecipe(Section):
@@ -58,7 +58,7 @@ class SplitsRecipe(Section):
     near_duplicate: float = Field(
         0.9, gt=0, le=1, description="Jaccard similarity of word 5-grams that counts as a leak"
     )
-    seed: int = 17
+    seed: int = Field(17, description="the order in which documents or sections are dealt to the splits")
 
     @model_validator(mode="after")
     def _leave_something_to_train_on(self) -> SplitsRecipe:
@@ -89,18 +89,18 @@ class MineRecipe(Section):
     candidates: int = Field(50, ge=1, description="candidates taken from each of base model and BM25")
     margin: float = Field(0.95, gt=0, le=1, description="a negative scores below this share of the positive's score")
     skip: int = Field(0, ge=0, description="leave out this many of the best-scored candidates")
-    seed: int = 17
+    seed: int = Field(17, description="reserved: mining draws nothing by chance")
 
 
 class FitRecipe(Section):
     """Finetuning."""
 
-    epochs: float = Field(1.0, gt=0)
-    batch_size: int = Field(48, ge=2)
+    epochs: float = Field(1.0, gt=0, description="times through the examples; a part of one is allowed")
+    batch_size: int = Field(48, ge=2, description="examples a step; each one's page is a negative for the others")
     mini_batch_size: int = Field(
         64, ge=1, description="a larger batch goes through the gradient cache, so many rows at a time"
     )
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(1e-4, gt=0, description="the highest, reached when the warm-up ends")
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
     scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
@@ -110,7 +110,7 @@ class FitRecipe(Section):
     patience: int = Field(4, ge=1, description="evaluations without gain before stopping early")
     checkpoints: int = Field(2, ge=1, description="checkpoints kept")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
-    seed: int = 17
+    seed: int = Field(17, description="order, masks and dropout in training")
 
     @model_validator(mode="after")
     def _dimensions_fall(self) -> FitRecipe:
@@ -124,9 +124,11 @@ class EvaluateRecipe(Section):
 
     depth: int = Field(100, ge=10, description="pages kept in each run, a query")
     resamples: int = Field(10000, ge=100, description="bootstrap and permutation samples")
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: float = Field(
+        0.95, gt=0.5, lt=1, description="of the intervals; a gain is claimed only where p is below 1 - confidence"
+    )
     fusion_weight: float = Field(0.5, ge=0, le=1, description="weight of the model against BM25 in the fusion")
-    seed: int = 17
+    seed: int = Field(17, description="bootstrap and permutation samples")
 
 
 class IndexRecipe(Section):
