@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pagetune.cli.app import app
 from pagetune.cli.common import sort_arguments
+from pagetune.cli.tables import COLUMNS, systems_table
 
+SYSTEMS = ["base", "tuned", "BM25", "BM25+tuned"]
 VERBS = ["run", "demo", "read", "queries", "mine", "fit", "evaluate", "index", "search"]
 HEAVY = ["torch", "sentence_transformers", "transformers", "datasets", "lancedb", "matplotlib", "numpy"]
 
@@ -77,6 +82,40 @@ def test_a_folder_that_is_not_a_workspace_is_left_alone(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "not a workspace" in result.stderr
     assert (tmp_path / "ws" / "thesis.txt").read_text() == "mine"
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/read-only/ws")
+
+    monkeypatch.setattr("pagetune.workspace.Workspace.create", refuse)
+    (tmp_path / "docs").mkdir()
+    result = CliRunner().invoke(app, ["run", str(tmp_path / "docs"), "-w", str(tmp_path / "ws"), "-q"])
+    assert (result.exit_code, result.stderr) == (1, "error: Permission denied: /read-only/ws\n")
+
+
+def test_a_dry_run_in_json(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["run", str(tmp_path), "-w", str(tmp_path / "ws"), "--dry-run", "--json"])
+    assert [step["action"] for step in json.loads(result.stdout)] == ["run"] * 6
+
+
+def test_the_table_of_systems_fits_eighty_columns() -> None:
+    metrics = dict.fromkeys(COLUMNS, 0.5)
+    row = {"metrics": metrics, "interval": [0.444, 0.556]}
+    console = Console(width=80, file=io.StringIO())
+    console.print(systems_table({"queries": 12345, "pages": 1234567, "systems": dict.fromkeys(SYSTEMS, row)}))
+    lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 2 + len(SYSTEMS)
+    assert "95% interval" in lines[1]
+    assert all("0.444–0.556" in line for line in lines[2:])
+
+
+def test_a_stage_prints_no_long_lists(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    made = {"fit": {"steps": 40, "history": [{"step": 1.0, "loss": 2.0}] * 30}}
+    monkeypatch.setattr("pagetune.pipeline.Pipeline.run", lambda self, until: made)
+    arguments = ["fit", "-w", str(tmp_path / "ws")]
+    assert CliRunner().invoke(app, arguments).stdout == "steps: 40\n"
+    assert json.loads(CliRunner().invoke(app, [*arguments, "--json"]).stdout) == made["fit"]
 
 
 def test_version() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Sequence
 from functools import wraps
@@ -33,6 +34,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 DEFAULT_WORKSPACE = Path("ws")
+LONG_LIST = 5
+"""Of a longer list the screen shows the beginning, of records nothing; --json has all."""
 
 
 def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
@@ -51,13 +54,19 @@ def one_line_errors(function: Callable[P, R]) -> Callable[P, R]:
         except PagetuneError as error:
             typer.echo(f"error: {error}", err=True)
             raise typer.Exit(1) from None
-        except KeyboardInterrupt:
-            typer.echo("stopped; the same command goes on from here", err=True)
-            raise typer.Exit(130) from None
         except BrokenPipeError:
             # The reader of our output went away (`| head`): that is its right.
             sys.stderr.close()
             raise typer.Exit(0) from None
+        except OSError as error:
+            if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            where = f": {error.filename}" if error.filename else ""
+            typer.echo(f"error: {error.strerror}{where}", err=True)
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            typer.echo("stopped; the same command goes on from here", err=True)
+            raise typer.Exit(130) from None
 
     return wrapped
 
@@ -115,18 +124,26 @@ def run_stage(
     """Run one stage and what it needs, and print what it has to say."""
     pipeline = make_pipeline(workspace, recipe, overrides, documents, quiet)
     if dry_run:
-        print_plan(pipeline.plan(until=stage))
+        print_plan(pipeline.plan(until=stage), as_json)
         return
     summary = pipeline.run(until=stage)[stage]
     if as_json:
         print_json(summary)
         return
     for key, value in summary.items():
-        typer.echo(f"{key}: {_plain(value)}")
+        if not (isinstance(value, list | tuple) and len(value) > LONG_LIST):
+            typer.echo(f"{key}: {_plain(value)}")
+        elif not isinstance(value[0], dict):
+            typer.echo(f"{key}: {_plain(value[:LONG_LIST])} and {len(value) - LONG_LIST} more (all with --json)")
 
 
-def print_plan(plan: Sequence[Any]) -> None:
+def print_plan(plan: Sequence[Any], as_json: bool = False) -> None:
     """The dry run's table: what each stage would do, and why."""
+    if as_json:
+        from dataclasses import asdict
+
+        print_json([asdict(step) for step in plan])
+        return
     from rich.console import Console
     from rich.table import Table
 

@@ -33,11 +33,12 @@ def demo(
     from pagetune.cli.console import make_progress
     from pagetune.demo import typeset_demo
 
-    documents = workspace.with_name(workspace.name + "-documents")
+    place = workspace.absolute()
+    documents = place.with_name(place.name + "-documents")
     typeset_demo(documents, make_progress(quiet))
     pipeline = make_pipeline(workspace, recipe, overrides, [documents], quiet)
     if dry_run:
-        print_plan(pipeline.plan())
+        print_plan(pipeline.plan(), as_json)
         return
     run_and_show(pipeline, as_json)
     if not as_json:

@@ -41,7 +41,7 @@ def run(
     paths, overrides, named = sort_arguments(documents or [])
     pipeline = make_pipeline(workspace, recipe or named, overrides, paths, quiet)
     if dry_run:
-        print_plan(pipeline.plan())
+        print_plan(pipeline.plan(), as_json)
         return
     run_and_show(pipeline, as_json)
 

@@ -15,9 +15,15 @@ def systems_table(evaluation: dict[str, Any]) -> Table:
     from rich.table import Table
 
     title = f"{evaluation['queries']} held-out queries, {evaluation['pages']} pages, headings masked; NDCG: linear gain"
-    table = Table("system", *COLUMNS[:1], "95% interval", *COLUMNS[1:], title=title, title_justify="left", box=None)
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for heading in ("system", COLUMNS[0], f"{_confidence(evaluation)} interval", *COLUMNS[1:]):
+        table.add_column(heading, no_wrap=True)
     for name, row in evaluation["systems"].items():
         low, high = row["interval"]
         values = [f"{row['metrics'][column]:.3f}" for column in COLUMNS]
-        table.add_row(name, values[0], f"{low:.3f} to {high:.3f}", *values[1:])
+        table.add_row(name, values[0], f"{low:.3f}–{high:.3f}", *values[1:])
     return table
+
+
+def _confidence(evaluation: dict[str, Any]) -> str:
+    return f"{evaluation.get('settings', {}).get('confidence', 0.95):.0%}"
