@@ -147,6 +147,23 @@ def test_content_decides_not_the_name(read, document, tmp_path):
     assert told["notes.pdf"] == ("refused", "not of a type that is read (.pdf, judged by its content)")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX only")
+def test_a_name_that_is_not_utf8_is_read_like_any_other(read, document, tmp_path):
+    folder = tmp_path / "old"
+    folder.mkdir()
+    for name in (b"caf\xe9.pdf", b"caf\xe8.pdf"):
+        (folder / os.fsdecode(name)).write_bytes(document.read_bytes())
+    report, _ = read(folder)
+    assert [found.status for found in report.documents] == ["read", "duplicate"]
+    assert json.dumps(report.summary(), ensure_ascii=False).encode()
+
+
+def test_an_empty_folder_is_an_error_that_says_so(read, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ReadingError, match="no files"):
+        read(tmp_path / "empty")
+
+
 def test_what_cannot_be_read_has_its_reason_and_the_rest_goes_on(read, document, tmp_path):
     folder = tmp_path / "in" / "deeper"
     folder.mkdir(parents=True)

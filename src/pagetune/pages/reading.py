@@ -141,7 +141,7 @@ class _Reading:
         if offered.reason:
             return self._refuse(place, offered, offered.reason)
         if offered.digest in first:
-            reason = f"same content as {first[offered.digest]}"
+            reason = f"same content as {sources.shown(first[offered.digest])}"
             self.documents[place] = _document(offered, "duplicate", reason)
             return None
         first[offered.digest] = offered.path
@@ -333,6 +333,8 @@ class _Reading:
         import pyarrow.parquet as pq
 
         places = sorted(self.kept)
+        if not files:
+            raise ReadingError("no files in what was given to read; give PDF, image or office files, or their folders")
         if not places:
             reasons = [f"{d.path}: {d.reason}" for _, d in sorted(self.documents.items())]
             raise ReadingError(f"not one page could be read of {len(files)} files; {'; '.join(reasons[:3])}")
@@ -368,7 +370,7 @@ class _Reading:
         pages = mark_duplicates(pages, tally.first)
         document = Document(
             id=name,
-            path=str(path),
+            path=sources.shown(path),
             digest=self.kept[place].name.partition("-")[0],
             format=str(note["format"]),
             pages=len(pages),
@@ -426,7 +428,7 @@ def _kinds(pages: Sequence[Page], outline: Sequence[OutlineEntry]) -> list[PageK
 
 
 def _document(offered: sources.Offered, status: Literal["duplicate", "refused"], reason: str) -> Document:
-    return Document("", str(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
+    return Document("", sources.shown(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
 
 
 def _link(source: Path | None, target: Path) -> None:

@@ -77,6 +77,11 @@ def inspect(path: Path, recipe: ReadRecipe) -> Offered:
         return Offered(path, reason=f"cannot be opened: {error.strerror or error}")
 
 
+def shown(path: Path) -> str:
+    """The path as text that can be stored and printed, also where its bytes are not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def unknown(path: Path) -> str:
     """The reason of a file whose content is of no type that is read."""
     return f"not of a type that is read ({path.suffix.lower() or 'no extension'}, judged by its content)"
