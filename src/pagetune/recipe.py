@@ -42,8 +42,8 @@ class QueriesRecipe(Section):
     kinds: tuple[QueryKind, ...] = Field(get_args(QueryKind), description="kinds of query to write")
     min_words: int = Field(2, ge=1, description="fewer words is too short")
     max_words: int = Field(40, ge=3, description="more words is too long")
-    sentences_per_page: int = Field(2, ge=0, description="sentences taken from a page, at most")
-    phrases_per_page: int = Field(2, ge=0, description="phrases taken from a page, at most")
+    sentences_per_page: int = Field(1, ge=0, description="sentences taken from a page, at most")
+    phrases_per_page: int = Field(1, ge=0, description="phrases taken from a page, at most")
     max_pages_per_section: int = Field(6, ge=1, description="a section longer than this is too broad to ask for")
     max_queries: int | None = Field(None, ge=1, description="an upper bound over all documents, none: all")
     seed: int = Field(17, description="which spans are drawn, and which queries where max_queries holds fewer than all")
@@ -71,7 +71,7 @@ class ModelRecipe(Section):
     """The model to start from, and how a page becomes vectors."""
 
     name: str = Field("light", description="a preset, a Hub id or a local folder")
-    chunk_tokens: int = Field(96, ge=16, le=512, description="tokens of one passage of a page (light)")
+    chunk_tokens: int = Field(128, ge=16, le=512, description="tokens of one passage of a page (light)")
     chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring passages share (light)")
     page_vectors: Literal["chunks", "pooled"] = Field("chunks", description="one vector a passage, or one a page")
 
@@ -85,7 +85,7 @@ class ModelRecipe(Section):
 class MineRecipe(Section):
     """Hard negatives from the whole page collection."""
 
-    negatives: int = Field(1, ge=0, le=16, description="hard negatives an example")
+    negatives: int = Field(4, ge=0, le=16, description="hard negatives to find for an example")
     candidates: int = Field(50, ge=1, description="candidates taken from each of base model and BM25")
     margin: float = Field(0.95, gt=0, le=1, description="a negative scores below this share of the positive's score")
     skip: int = Field(0, ge=0, description="leave out this many of the best-scored candidates")
@@ -105,6 +105,8 @@ class FitRecipe(Section):
     scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
     mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
+    passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
+    negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
     max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
     eval_fraction: float = Field(0.2, gt=0, le=1, description="evaluate and save every so much of an epoch")
     patience: int = Field(4, ge=1, description="evaluations without gain before stopping early")

@@ -29,14 +29,14 @@ def demo(
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Typeset about 120 pages from data and texts on this machine, then run on them (at most 5 minutes on 2 cores)."""
+    """Typeset about 130 pages from data and texts on this machine, then run on them (at most 5 minutes on 2 cores)."""
     from pagetune.cli.console import make_progress
     from pagetune.demo import typeset_demo
 
     place = workspace.absolute()
     documents = place.with_name(place.name + "-documents")
     typeset_demo(documents, make_progress(quiet))
-    pipeline = make_pipeline(workspace, recipe, overrides, [documents], quiet)
+    pipeline = make_pipeline(workspace, recipe or "demo", overrides, [documents], quiet)
     if dry_run:
         print_plan(pipeline.plan(), as_json)
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,7 +65,7 @@ def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
     root = _short(pipeline.workspace.root)
     console.print(f"\nreport   {_short(Path(pipeline.workspace.root / evaluation['report']))}", markup=False)
     console.print(f"model    {root / 'model'}", markup=False)
-    console.print(f'search   pagetune search "YOUR QUESTION" --workspace {root}', markup=False)
+    console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)
 
 
 def _short(path: Path) -> Path:

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -77,14 +77,16 @@ def fit_model(
     queries, the last weights are kept. Raises DataError where there is too little to train on.
     """
     began = time.monotonic()
-    chosen = _limit(examples, recipe)
+    chosen = [
+        replace(example, negatives=example.negatives[: recipe.fit.negatives]) for example in _limit(examples, recipe)
+    ]
     queries = {query.id: query for query in data.queries}
     pairs = make_pairs(
         chosen,
         queries,
         pages,
         data.masks,
-        passage_tokens=recipe.model.chunk_tokens,
+        passage_tokens=recipe.fit.passage_tokens,
         mask_probability=recipe.fit.mask_probability,
         seed=recipe.fit.seed,
     )
@@ -102,12 +104,32 @@ def fit_model(
         state = restore(model, last)
     else:
         trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
-        with progress.task("fit", planned.steps, "steps") as task, _quiet():
+        with progress.task("fit", planned.steps, "steps") as task, _quiet(), _texts_cut_at(model, recipe):
             trainer.add_callback(_reporter(task, progress))
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
         state = trainer.state
     bfloat16 = use_bfloat16(recipe.fit, model.device)
     return _report(state, pairs, planned, evaluator, noted, bfloat16, time.monotonic() - began)
+
+
+@contextmanager
+def _texts_cut_at(model: SentenceTransformer, recipe: Recipe) -> Iterator[None]:
+    """While it trains, a model that reads pages in passages sees no longer texts than it will when it encodes.
+
+    A batch is padded to its longest text, and one table of numbers has three times the tokens of a passage of prose.
+    """
+    from pagetune.models.page_reader import PageReader
+
+    reader = model[0]
+    if not isinstance(reader, PageReader):
+        yield
+        return
+    before = reader.max_seq_length
+    reader.max_seq_length = min(recipe.model.chunk_tokens, before or recipe.model.chunk_tokens)
+    try:
+        yield
+    finally:
+        reader.max_seq_length = before
 
 
 def _limit(examples: Sequence[Example], recipe: Recipe) -> Sequence[Example]:

@@ -15,6 +15,12 @@ from pagetune.recipe import ModelRecipe
 from pagetune.records import Page, Query, Rect
 
 METRIC = "ndcg@10"
+
+STRUCTURE = ("outline", "heading", "caption", "index")
+"""Kinds of query that an author wrote: nearest to what people ask, and harder than words lifted from the page."""
+
+ENOUGH = 50
+"""Queries of these kinds that suffice to judge by them alone."""
 Qrels = Mapping[str, Mapping[str, int]]
 
 
@@ -32,11 +38,15 @@ def choose_validation(
 ) -> ValidationSet:
     """A part of the validation queries whose pages, with as many others, hold about `words` words.
 
-    Queries are drawn at random until their answering pages fill half of it; other body pages fill the rest.
+    Queries are drawn at random, of the authors' own kinds alone where there are enough, until their answering pages
+    fill half of it; other body pages fill the rest.
     """
     draw = random.Random(seed)
     by_id = {page.id: page for page in pages if page.kind == "body" and page.duplicate_of is None}
     judged = [query for query in queries if any(page in by_id for page in qrels.get(query.id, {}))]
+    written = [query for query in judged if query.kind in STRUCTURE]
+    if len(written) >= ENOUGH:
+        judged = written
     chosen: list[Query] = []
     corpus: dict[str, Page] = {}
     size = 0
