@@ -15,14 +15,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from pagetune.examples.datasets import RetrievalData
-from pagetune.examples.queries import write_queries
-from pagetune.examples.splits import split_queries
-
 from _bench import BENCH, Judged, fetch_documents, keep_out, load
 from pagetune import PageStore, Pipeline, Query, load_recipe
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, Encoded, EvaluationReport, evaluate_systems
 from pagetune.evaluation.ranking import ranking
+from pagetune.examples.datasets import RetrievalData
+from pagetune.examples.queries import write_queries
+from pagetune.examples.splits import split_queries
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model
 from pagetune.records import Page
@@ -86,9 +85,8 @@ def show(report: EvaluationReport, judged: Judged) -> None:
     for dimension, results in report.by_dimension.items():
         print(f"{dimension:4d}d  " + "  ".join(f"{name} {row.metrics['NDCG@10']:.3f}" for name, row in results.items()))
     for name, comparison in report.comparisons.items():
-        print(
-            f"{name}: {comparison.difference:+.3f} [{comparison.low:+.3f}, {comparison.high:+.3f}], p = {comparison.p:.4f}"
-        )
+        interval = f"[{comparison.low:+.3f}, {comparison.high:+.3f}]"
+        print(f"{name}: {comparison.difference:+.3f} {interval}, p = {comparison.p:.4f}")
 
 
 def main() -> int:

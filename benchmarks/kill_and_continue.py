@@ -83,9 +83,8 @@ def main() -> int:
             same = run_to_end(documents, workspace) == expected
             failures += not same
             print(f"kill {number + 1:2d} after {moment:5.1f} s ({what}): {'same' if same else 'DIFFERENT'}", flush=True)
-    print(
-        f"{KILLS - failures} of {KILLS} killed runs ended with the same metrics; claim {'holds' if not failures else 'FAILS'}"
-    )
+    verdict = "holds" if not failures else "FAILS"
+    print(f"{KILLS - failures} of {KILLS} killed runs ended with the same metrics; claim {verdict}")
     return 1 if failures else 0
 
 

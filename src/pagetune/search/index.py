@@ -245,11 +245,20 @@ class SearchIndex:
 
     @cached_property
     def _passages(self) -> Any:
-        return self._database.open_table("passages")
+        return self._table("passages")
 
     @cached_property
     def _pages(self) -> Any:
-        return self._database.open_table("pages")
+        return self._table("pages")
+
+    def _table(self, name: str) -> Any:
+        try:
+            return self._database.open_table(name)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SearchError(
+                f"the index {self.folder} is damaged ({' '.join(str(error).split())[:200]}); delete it and run: "
+                "pagetune index"
+            ) from None
 
     @cached_property
     def _database(self) -> Any:
