@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -134,3 +135,11 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "index" / "index.json").write_text('{"layout": 99}')
     with pytest.raises(SearchError, match="layout 99"):
         SearchIndex(tmp_path / "index")
+
+
+def test_a_damaged_index_says_so(tmp_path: Path) -> None:
+    pages = made_pages(4)
+    build_index(tmp_path / "index", made_vectors(pages), pages, IndexRecipe(dimension=16))
+    shutil.rmtree(tmp_path / "index" / "tables" / "pages.lance")
+    with pytest.raises(SearchError, match="damaged"):
+        SearchIndex(tmp_path / "index").pages([pages[0].id])
