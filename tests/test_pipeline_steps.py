@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pagetune import Pipeline, load_recipe, stages
+from pagetune.errors import WorkspaceError
 from pagetune.pages.sources import find_files
 from pagetune.pipeline import NAMES, STAGES
 
@@ -91,6 +92,16 @@ def test_a_tool_that_was_installed_reads_again(folder: Path, made: Made, monkeyp
     monkeypatch.setattr("pagetune.pages.reading.can_ocr", lambda: True)
     step = Pipeline(folder / "ws", load_recipe()).plan(until="read")[0]
     assert (step.action, step.reason) == ("run", "OCR is there now")
+
+
+def test_documents_that_were_moved_are_named_again(folder: Path, made: Made) -> None:
+    _run(folder, made)
+    (folder / "documents").rename(folder / "moved")
+    with pytest.raises(WorkspaceError, match="say where its documents are now"):
+        Pipeline(folder / "ws").plan()
+    made.ran.clear()
+    Pipeline(folder / "ws", documents=[folder / "moved"]).run()
+    assert made.ran == ["read"]
 
 
 def test_a_workspace_among_the_documents_is_not_read(folder: Path, made: Made) -> None:

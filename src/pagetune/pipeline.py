@@ -159,8 +159,14 @@ class Pipeline:
         for path in self._documents:
             if not path.exists():
                 raise WorkspaceError(f"{path} does not exist; give files or folders to read")
+        root = self.workspace.root
+        for path in self.documents:
+            if not path.exists():
+                raise WorkspaceError(
+                    f"{path}, which {root} was made of, is not there; put it back, or say where its documents are now: "
+                    f"pagetune run DOCUMENTS -w {root}"
+                )
         if not self.documents:
-            root = self.workspace.root
             raise WorkspaceError(
                 f"{root} has not been given documents yet; name them: pagetune run DOCUMENTS -w {root}"
             )
