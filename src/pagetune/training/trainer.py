@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from pagetune.examples.datasets import RetrievalData
 
-EVALUATION_SHARE = 0.1
+EVALUATION_SHARE = 0.25
 """Share of the training's own computation that all evaluations together may cost."""
 
 FEWEST_WORDS = 15_000
