@@ -9,6 +9,7 @@ index entry out, mines, finetunes, and judges base, tuned, BM25 and fused by the
 
 from __future__ import annotations
 
+import random
 import sys
 import tempfile
 import time
@@ -21,27 +22,33 @@ from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, Encoded, E
 from pagetune.evaluation.ranking import ranking
 from pagetune.examples.datasets import RetrievalData
 from pagetune.examples.queries import write_queries
-from pagetune.examples.splits import split_queries
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model
-from pagetune.records import Page
+from pagetune.records import Page, Split
 from pagetune.stages import answerable, encode, masked_bm25, mine_examples
 from pagetune.training.trainer import fit_model
+from pagetune.training.validation import STRUCTURE
 
 BAR = 0.06
 GOAL = 0.10
 
 
 def training_data(pipeline: Pipeline, pages: list[Page], judged: Judged) -> RetrievalData:
-    """Queries from the documents' own structure, nothing judged among them; the held-out part goes into training."""
+    """Queries from the documents' own structure, nothing judged among them.
+
+    The judged queries ask about the very pages that training sees, as a user's do about a user's documents. So
+    validation, too, holds out queries and not pages: a tenth of those that the authors wrote.
+    """
     recipe = pipeline.recipe
     written = write_queries(PageStore(pipeline.workspace.pages).documents(), pages, recipe.queries)
     queries, out = keep_out(list(written.queries), judged)
     ids = {query.id for query in queries}
     judgements = [judgement for judgement in written.judgements if judgement.query in ids]
-    splits = split_queries(queries, judgements, pages, recipe.splits.model_copy(update={"by": "section"}))
-    splits = {query: "train" if split == "test" else split for query, split in splits.items()}
-    queries = [query for query in queries if query.id in splits]
+    structural = sorted(query.id for query in queries if query.kind in STRUCTURE)
+    steering = set(
+        random.Random(recipe.splits.seed).sample(structural, round(recipe.splits.validation * len(structural)))
+    )
+    splits: dict[str, Split] = {query.id: "validation" if query.id in steering else "train" for query in queries}
     print(f"queries: {len(queries)} kept, {out} kept out; {dict(written.written)}", flush=True)
     return RetrievalData(queries, judgements, splits, dict(written.masks))
 
