@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("transformers", "sentence_transformers")
+_LOGGERS = ("transformers", "sentence_transformers", "accelerate")
 
 
 @contextmanager

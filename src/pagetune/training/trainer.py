@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -240,25 +239,18 @@ def _reporter(task: Any, progress: Progress) -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence the bars and log lines of the libraries: the progress says the same; errors still come through."""
+    """`quiet`, and the bars of datasets besides."""
     import datasets
-    from transformers.utils import logging as transformers_logging
 
-    loggers = [logging.getLogger(name) for name in ("transformers", "sentence_transformers", "accelerate")]
-    levels = [logger.level for logger in loggers]
-    bars = transformers_logging.is_progress_bar_enabled(), datasets.are_progress_bars_disabled()
-    transformers_logging.disable_progress_bar()
+    from pagetune.models.quiet import quiet
+
+    bars_off = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
     try:
-        yield
+        with quiet():
+            yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-        if bars[0]:
-            transformers_logging.enable_progress_bar()
-        if not bars[1]:
+        if not bars_off:
             datasets.enable_progress_bars()
 
 
