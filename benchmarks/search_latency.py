@@ -98,14 +98,13 @@ def main() -> int:
             exact.append(time.perf_counter() - start)
             found += len({pages[place].id for place in best} & set(answer))
     rounds = [float(p50) * 1000 for p50 in np.median(np.reshape(ours, (ROUNDS, -1)), axis=1)]
-    # Whatever else runs on the machine only ever adds time: the quietest round says most of the index.
-    p50, p95 = min(rounds), np.percentile(ours, 95) * 1000
+    p50, p95 = float(np.median(rounds)), np.percentile(ours, 95) * 1000
     recall = found / (QUERIES * K)
     holds = bool(p50 < P50_MS and recall >= RECALL)
     print(f"  p50 of {ROUNDS} rounds: {', '.join(f'{p50:.1f}' for p50 in rounds)} ms; p95 of all {p95:.1f} ms")
     print(f"  numpy, exact, in memory: p50 {np.median(exact) * 1000:.1f} ms; load average {os.getloadavg()[0]:.1f}")
     print(
-        f"{ROWS:,} vectors of {DIMENSION} dimensions: p50 of the quietest round {p50:.1f} ms (bar {P50_MS:.0f}), "
+        f"{ROWS:,} vectors of {DIMENSION} dimensions: p50, the median of the rounds, {p50:.1f} ms (bar {P50_MS:.0f}), "
         f"recall@{K} {recall:.3f} (bar {RECALL}): {'holds' if holds else 'DOES NOT HOLD'}"
     )
     return 0 if holds else 1

@@ -89,7 +89,6 @@ class MineRecipe(Section):
     candidates: int = Field(50, ge=1, description="candidates taken from each of base model and BM25")
     margin: float = Field(0.95, gt=0, le=1, description="a negative scores below this share of the positive's score")
     skip: int = Field(0, ge=0, description="leave out this many of the best-scored candidates")
-    seed: int = Field(17, description="reserved: mining draws nothing by chance")
 
 
 class FitRecipe(Section):
