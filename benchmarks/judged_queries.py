@@ -117,7 +117,7 @@ def main() -> int:
         fitted = fit_model(model, data, examples, everything, recipe, Path(folder) / "checkpoints")
         model.save(str(pipeline.workspace.model))
         trained = time.monotonic()
-        print(f"kept step {fitted.best_step} of {fitted.steps}; validation {fitted.base_ndcg} → {fitted.best_ndcg}")
+        print(f"kept step {fitted.kept_step} of {fitted.steps}; validation {fitted.base_ndcg} → {fitted.kept_ndcg}")
         print(f"{len(examples)} examples; queries and mining {mined - begun:.0f} s, training {trained - mined:.0f} s")
         report = judge_systems(pipeline, pages, judged)
     show(report, judged)

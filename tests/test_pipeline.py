@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pagetune import Pipeline, SearchEngine, load_recipe
-from pagetune.errors import WorkspaceError
+from pagetune.errors import RecipeError, WorkspaceError
 from pagetune.pipeline import NAMES
 
 SMALL = [
@@ -81,6 +81,14 @@ def test_nothing_is_done_twice(workspace: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in workspace.glob("stages/*.json")}
     pipeline.run()
     assert {path: path.stat().st_mtime_ns for path in workspace.glob("stages/*.json")} == before
+
+
+def test_a_workspace_goes_by_its_own_recipe_unless_given_another(workspace: Path) -> None:
+    assert Pipeline(workspace).recipe == load_recipe(None, SMALL)
+    assert {step.action for step in Pipeline(workspace).plan()} == {"keep"}
+    (workspace / "recipe.yaml").write_text("fit: {epoch: 3}")
+    with pytest.raises(RecipeError, match="epochs"):
+        Pipeline(workspace)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from typing import Any
 
 from pagetune.errors import RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import Recipe
+from pagetune.recipe import Recipe, load_recipe
 from pagetune.workspace import Workspace, fingerprint, write_atomically
 
 Parts = dict[str, Any]
@@ -40,7 +40,7 @@ STAGES = (
     Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
     Stage("mine", 1, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
-    Stage("fit", 1, ("read", "queries", "mine"), ("model", "fit"), ("model/modules.json",)),
+    Stage("fit", 2, ("read", "queries", "mine"), ("model", "fit"), ("model/modules.json",)),
     Stage("evaluate", 1, ("read", "queries", "fit"), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
     Stage("index", 1, ("read", "fit"), ("index", "evaluate", "model"), ("index",)),
 )
@@ -60,7 +60,9 @@ class Step:
 class Pipeline:
     """The stages over one workspace; each method name is a verb.
 
-    `documents` are files and folders to read; without them, the ones that the workspace was given before.
+    `recipe`: without one, the workspace's own, and the defaults where it has none yet. `documents` are files and
+    folders to read; without them, the ones that the workspace was given before. Raises RecipeError where the
+    workspace's recipe cannot be read.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Pipeline:
         progress: Progress = SILENT,
     ) -> None:
         self.workspace = Workspace(Path(workspace))
-        self.recipe = recipe or Recipe()
+        self.recipe = recipe or _own_recipe(self.workspace)
         self.progress = progress
         self._documents = [Path(path).absolute() for path in documents]
         self._running = False
@@ -208,6 +210,10 @@ class Pipeline:
         if record["fingerprint"] == fingerprint(parts):
             return None
         return _difference(record["parts"], parts)
+
+
+def _own_recipe(workspace: Workspace) -> Recipe:
+    return load_recipe(workspace.recipe_file) if workspace.recipe_file.exists() else Recipe()
 
 
 def _needed(until: str | None) -> list[Stage]:

@@ -94,21 +94,33 @@ class MineRecipe(Section):
 class FitRecipe(Section):
     """Finetuning."""
 
-    epochs: float = Field(1.0, gt=0, description="times through the examples; a part of one is allowed")
-    batch_size: int = Field(48, ge=2, description="examples a step; each one's page is a negative for the others")
+    epochs: float = Field(
+        3.0, gt=0, description="times through the examples, cut anew each time; a part of one is allowed"
+    )
+    batch_size: int = Field(160, ge=2, description="examples a step; each one's page is a negative for the others")
     mini_batch_size: int = Field(
         64, ge=1, description="a larger batch goes through the gradient cache, so many rows at a time"
     )
-    learning_rate: float = Field(1e-4, gt=0, description="the highest, reached when the warm-up ends")
+    learning_rate: float = Field(
+        2e-4,
+        gt=0,
+        description="the highest; a batch that few pages make smaller lowers it",
+    )
     warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="in every dropout layer while training; drawing it can double a step on a CPU"
+    )
     scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
     mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
     passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
     negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
+    lifted_share: float = Field(
+        0.4, ge=0, description="sentences and phrases an example that an author wrote, at most, where examples abound"
+    )
     max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
-    eval_fraction: float = Field(0.2, gt=0, le=1, description="evaluate and save every so much of an epoch")
-    patience: int = Field(4, ge=1, description="evaluations without gain before stopping early")
+    eval_fraction: float = Field(0.25, gt=0, le=1, description="evaluate and save every so much of an epoch")
+    patience: int = Field(8, ge=1, description="evaluations without gain before stopping early")
     checkpoints: int = Field(2, ge=1, description="checkpoints kept")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
     seed: int = Field(17, description="order, masks and dropout in training")

@@ -154,7 +154,7 @@ def _story(pipeline: Pipeline, store: PageStore) -> Story:
         summaries[name] = record["summary"] if record else {}
     read, queries, fit = summaries["read"], summaries["queries"], summaries["fit"]
     counted = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documents", "duplicate_pages")
-    told = ("examples", "batch_size", "steps", "steps_done", "best_step", "validation_queries", "bfloat16")
+    told = ("examples", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
     return Story(
         documents=store.documents(all=True),
         facts={name.replace("_", " "): read[name] for name in counted if name in read},
@@ -162,7 +162,7 @@ def _story(pipeline: Pipeline, store: PageStore) -> Story:
         dropped=queries.get("dropped", {}),
         splits=queries.get("queries", {}),
         curve=fit.get("history", ()),
-        best_step=fit.get("best_step"),
+        kept_step=fit.get("kept_step"),
         training={name.replace("_", " "): fit[name] for name in told if name in fit},
         recipe=pipeline.recipe.to_yaml(),
         page_image=lambda page: store.image(page, long_side=700),

@@ -121,3 +121,10 @@ def test_a_stage_prints_no_long_lists(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
     assert result.output.startswith("pagetune ")
+
+
+def test_the_demos_dry_run_writes_nothing(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["demo", "--workspace", str(tmp_path / "ws"), "--dry-run", "--json"])
+    assert done.exit_code == 0
+    assert {step["action"] for step in json.loads(done.stdout)} == {"run"}
+    assert not list(tmp_path.iterdir())

@@ -30,7 +30,7 @@ def full_story() -> Story:
         dropped={"too short": 7},
         splits={"train": 100, "test": 60},
         curve=CURVE,
-        best_step=10,
+        kept_step=10,
         recipe="fit:\n  epochs: 1.0\n",
         machine={"processor": "a machine of the tests"},
         page_image=lambda page: Image.new("RGB", (200, 300), "white"),

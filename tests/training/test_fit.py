@@ -13,7 +13,7 @@ import pytest
 
 from pagetune.errors import DataError
 from pagetune.models.encoding import fingerprint_model
-from pagetune.models.loading import load_model
+from pagetune.models.loading import load_folder, load_model
 from pagetune.recipe import Recipe, load_recipe
 from pagetune.records import Example, Page, Query, Rect
 from pagetune.training.checkpoints import last_checkpoint
@@ -120,7 +120,7 @@ def test_report_tells_what_happened(whole: tuple[Any, FitReport, Recorder]) -> N
     _, report, recorder = whole
     assert (report.examples, report.batch_size, report.steps, report.steps_done) == (64, 8, 16, 16)
     assert report.validation_queries == 16
-    assert report.best_ndcg == max(record["ndcg"] for record in report.history if "ndcg" in record and record["step"])
+    assert report.kept_ndcg in [record.get("ndcg") for record in report.history if record["step"] == report.kept_step]
     assert report.history[0] == {"step": 0, "ndcg": report.base_ndcg}
     assert report.history[-1]["step"] == 16
     losses = [record["loss"] for record in report.history if "loss" in record]
@@ -151,7 +151,7 @@ def test_killed_and_continued_ends_with_the_same_weights(
     assert any(line.startswith("fit: continued from step") for line in recorder.lines)
     assert fingerprint_model(again) == fingerprint_model(model)
     assert continued.history == report.history
-    assert (continued.best_step, continued.best_ndcg) == (report.best_step, report.best_ndcg)
+    assert (continued.kept_step, continued.kept_ndcg) == (report.kept_step, report.kept_ndcg)
 
 
 def test_finished_fit_is_only_loaded(
@@ -183,7 +183,7 @@ def test_without_validation_the_last_weights_stay(
     before = fingerprint_model(model)
     report = fit_model(model, bare, examples, topic_pages, recipe("fit.epochs=0.5"), tmp_path / "fit")  # type: ignore[arg-type]
     assert fingerprint_model(model) != before
-    assert (report.base_ndcg, report.best_ndcg, report.best_step) == (None, None, report.steps)
+    assert (report.base_ndcg, report.kept_ndcg, report.kept_step) == (None, None, report.steps)
     model.save(str(tmp_path / "model"))
     assert fingerprint_model(load_model(recipe().model, tmp_path / "model")) == fingerprint_model(model)
 
@@ -213,3 +213,16 @@ def test_patience_ends_a_fit_that_gains_nothing(
     report = fit_model(fresh(tiny_folder), *task, topic_pages, still, tmp_path)
     assert report.stopped_early
     assert report.steps_done < report.steps
+
+
+def test_earlier_weights_stay_where_they_are_clearly_better(
+    task: tuple[Data, list[Example]], topic_pages: Sequence[Page], tiny_folder: Path, tmp_path: Path
+) -> None:
+    harmful = recipe("fit.learning_rate=3", "fit.warmup=0.99", "fit.eval_fraction=0.13", "fit.patience=99")
+    model = fresh(tiny_folder)
+    report = fit_model(model, *task, topic_pages, harmful, tmp_path)
+    by_step = {record["step"]: record["ndcg"] for record in report.history if "ndcg" in record and record["step"]}
+    assert report.kept_step < report.steps
+    assert report.kept_ndcg == max(by_step.values()) > by_step[report.steps]
+    kept = load_folder(tmp_path / f"checkpoint-{report.kept_step}")
+    assert fingerprint_model(model) == fingerprint_model(kept)

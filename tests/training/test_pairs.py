@@ -68,6 +68,17 @@ def test_page_without_the_querys_words_gives_its_nearest_passage(pages: list[Pag
     assert "w9x3" in pairs(pages, query).positives[0].split()
 
 
+def test_every_version_of_an_example_is_cut_anew(pages: list[Page]) -> None:
+    own = [word for word, text in enumerate(pages[0].words) if text.startswith("w6x")]
+    query = Query("q", "w6x1 w6x2", "sentence", "a", "a-0001", rect(pages[0], *own[1:3]))
+    made = pairs(pages, query, mask_probability=0.5, versions=6)
+    assert made.queries == ["w6x1 w6x2"] * 6
+    assert made.pages == ["a-0001"] * 6
+    assert len(set(made.positives)) > 3
+    assert len({"w6x1" in text for text in made.positives}) == 2
+    assert made.positives[:1] == pairs(pages, query, mask_probability=0.5).positives
+
+
 def test_negative_is_the_passage_nearest_to_the_query(pages: list[Page]) -> None:
     query = Query("q", "Crop rotations", "heading", "a", "a-0001", rect(pages[0], 2, 3))
     made = pairs(pages, query, ("a-0002",))

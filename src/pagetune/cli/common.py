@@ -97,6 +97,7 @@ def make_pipeline(
     """The pipeline of a workspace: its own recipe where it has one, then the given recipe and overrides."""
     from pagetune.cli.console import make_progress
     from pagetune.errors import RecipeError
+    from pagetune.models.hardware import keep_freed_memory
     from pagetune.pipeline import Pipeline
     from pagetune.recipe import load_recipe
 
@@ -107,6 +108,7 @@ def make_pipeline(
     saved = workspace / "recipe.yaml"
     if source is None and saved.exists():
         source = saved
+    keep_freed_memory()
     return Pipeline(workspace, load_recipe(source, keys), documents=documents, progress=make_progress(quiet))
 
 

@@ -32,10 +32,15 @@ def demo(
     """Typeset about 130 pages from data and texts on this machine, then run on them (at most 5 minutes on 2 cores)."""
     from pagetune.cli.console import make_progress
     from pagetune.demo import typeset_demo
+    from pagetune.pipeline import NAMES, Step
 
     place = workspace.absolute()
     documents = place.with_name(place.name + "-documents")
-    typeset_demo(documents, make_progress(quiet))
+    if dry_run and not documents.exists():
+        print_plan([Step(name, "run", "the demo's documents are not typeset yet") for name in NAMES], as_json)
+        return
+    if not dry_run:
+        typeset_demo(documents, make_progress(quiet))
     pipeline = make_pipeline(workspace, recipe or "demo", overrides, [documents], quiet)
     if dry_run:
         print_plan(pipeline.plan(), as_json)

@@ -103,7 +103,7 @@ def kinds_chart(report: EvaluationReport) -> str | None:
         return canvas.svg()
 
 
-def training_chart(curve: Curve, best_step: int | None = None) -> str | None:
+def training_chart(curve: Curve, kept_step: int | None = None) -> str | None:
     """Loss and validation NDCG@10 by step; None without a measurement.
 
     `curve` holds records with `step` and `loss` or `ndcg`, as `FitReport.history` does.
@@ -127,9 +127,9 @@ def training_chart(curve: Curve, best_step: int | None = None) -> str | None:
         for axes, (label, name, points) in zip(grid, panels, strict=True):
             steps, values = zip(*points, strict=True)
             axes.plot(steps, values, color=_COLOURS[name], lw=2, marker="o", ms=3.5)
-            kept = dict(points).get(best_step) if best_step is not None else None
+            kept = dict(points).get(kept_step) if kept_step is not None else None
             if kept is not None and name == "tuned":
-                axes.plot([best_step], [kept], "o", ms=10, mfc="none", mec=_COLOURS["tuned"], mew=1.6)
+                axes.plot([kept_step], [kept], "o", ms=10, mfc="none", mec=_COLOURS["tuned"], mew=1.6)
             axes.set_ylabel(label)
             axes.margins(y=0.15)
             _style(axes, "y")

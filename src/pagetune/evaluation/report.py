@@ -44,7 +44,7 @@ class Story:
     """Queries by split."""
     curve: Sequence[Mapping[str, float]] = ()
     """`FitReport.history`: records with `step` and `loss` or `ndcg`."""
-    best_step: int | None = None
+    kept_step: int | None = None
     training: Mapping[str, int | str] = field(default_factory=dict)
     """Facts of the training, such as {"examples": 3200, "steps": 100}."""
     recipe: str = ""
@@ -126,9 +126,9 @@ def _charts(report: EvaluationReport, story: Story) -> list[Chart]:
         ),
         (
             "Training",
-            charts.training_chart(story.curve, story.best_step),
+            charts.training_chart(story.curve, story.kept_step),
             "The validation queries are neither trained on nor judged here."
-            + (" Ringed: the checkpoint that was kept." if story.best_step is not None else ""),
+            + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
             "Not drawn: no training curve was recorded.",
         ),
     )

@@ -29,8 +29,10 @@ from pagetune.models.passages import PageText, Passage, cut
 from pagetune.records import Page
 
 TOKENS_AT_ONCE = 16384
-"""Tokens, padding included, of one pass through the transformer when a batch of pages is encoded."""
+"""Tokens, padding included, of one pass through the transformer; a larger batch goes in slices of like lengths."""
 
+TOKENS_AT_ONCE_ON_CPU = 1024
+"""The same where nothing runs in parallel: small slices pad little, which made a training step 1.4 times as fast."""
 
 OCR_LONG_SIDE = 1280
 """Pixels of the longer side at which a picture is read, as in the reading of scanned pages."""
@@ -173,12 +175,13 @@ class PageReader(InputModule):
     def _embed(self, ids: Tensor, mask: Tensor) -> Tensor:
         """Unit vectors [passages, dimension], long passages first so that little is padded."""
         lengths = mask.sum(dim=1)
-        if ids.numel() <= TOKENS_AT_ONCE:
+        room = TOKENS_AT_ONCE_ON_CPU if ids.device.type == "cpu" else TOKENS_AT_ONCE
+        if ids.numel() <= room:
             return self._embed_slice(ids, mask)
         order = torch.argsort(lengths, descending=True, stable=True)
         parts = [
             self._embed_slice(ids[chosen, :width], mask[chosen, :width])
-            for chosen, width in _slices(order, lengths[order])
+            for chosen, width in _slices(order, lengths[order], room)
         ]
         return torch.cat(parts)[torch.argsort(order)]
 
@@ -189,11 +192,11 @@ class PageReader(InputModule):
         return normalize(mean, dim=-1)
 
 
-def _slices(order: Tensor, lengths: Tensor) -> Iterator[tuple[Tensor, int]]:
+def _slices(order: Tensor, lengths: Tensor, room: int) -> Iterator[tuple[Tensor, int]]:
     begin = 0
     while begin < len(order):
         width = int(lengths[begin])
-        end = begin + max(1, TOKENS_AT_ONCE // max(1, width))
+        end = begin + max(1, room // max(1, width))
         yield order[begin:end], width
         begin = end
 

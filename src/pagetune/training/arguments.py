@@ -19,9 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How many rows a step takes, how many steps there are, and how often the model is judged and saved."""
+    """How many rows a step takes and how far it goes, how many steps there are, and how often the model is judged
+    and saved."""
 
     batch_size: int
+    learning_rate: float
     steps_an_epoch: int
     steps: int
     interval: int
@@ -30,6 +32,8 @@ class Plan:
 def plan(rows: int, pages: int, recipe: FitRecipe) -> Plan:
     """Fit the recipe to the examples: a batch holds each page once, so few pages allow a small batch only.
 
+    A smaller batch than the recipe's goes with a learning rate smaller by the square root of their ratio, the rule for
+    Adam (Malladi et al., 2022).
     Raises DataError where there are fewer than two examples or pages: nothing to rank against.
     """
     if min(rows, pages) < 2:
@@ -39,7 +43,8 @@ def plan(rows: int, pages: int, recipe: FitRecipe) -> Plan:
     batch = min(recipe.batch_size, rows, max(2, pages // 2))
     steps_an_epoch = rows // batch
     steps = max(1, math.ceil(recipe.epochs * steps_an_epoch))
-    return Plan(batch, steps_an_epoch, steps, max(1, round(recipe.eval_fraction * steps_an_epoch)))
+    learning_rate = recipe.learning_rate * math.sqrt(batch / recipe.batch_size)
+    return Plan(batch, learning_rate, steps_an_epoch, steps, max(1, round(recipe.eval_fraction * steps_an_epoch)))
 
 
 def use_bfloat16(recipe: FitRecipe, device: torch.device) -> bool:
@@ -58,7 +63,7 @@ def training_arguments(
         output_dir=str(folder),
         max_steps=planned.steps,
         per_device_train_batch_size=planned.batch_size,
-        learning_rate=recipe.learning_rate,
+        learning_rate=planned.learning_rate,
         warmup_steps=round(recipe.warmup * planned.steps),
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         dataloader_drop_last=True,
@@ -71,7 +76,6 @@ def training_arguments(
         save_strategy="steps",
         save_steps=planned.interval,
         save_total_limit=recipe.checkpoints,
-        load_best_model_at_end=judged,
         metric_for_best_model=f"eval_{METRIC}" if judged else None,
         greater_is_better=True if judged else None,
         restore_callback_states_from_checkpoint=True,

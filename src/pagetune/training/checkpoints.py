@@ -61,16 +61,18 @@ def has_ended(checkpoint: Path, steps: int) -> bool:
     return bool(state.get("global_step", 0) >= steps or waited >= patience)
 
 
-def restore(model: SentenceTransformer, checkpoint: Path) -> TrainerState:
-    """Put the weights of the best checkpoint beside `checkpoint` into the model; without a best one, its own."""
+def read_state(checkpoint: Path) -> TrainerState:
+    """What the trainer knew when it wrote the checkpoint."""
     from transformers import TrainerState
 
+    return TrainerState.load_from_json(str(checkpoint / STATE))
+
+
+def load_weights(model: SentenceTransformer, checkpoint: Path) -> None:
+    """Put a checkpoint's weights into the model."""
     from pagetune.models.loading import load_folder
 
-    state = TrainerState.load_from_json(str(checkpoint / STATE))
-    best = checkpoint.parent / f"checkpoint-{state.best_global_step}" if state.best_global_step else checkpoint
-    model.load_state_dict(load_folder(best).state_dict())
-    return state
+    model.load_state_dict(load_folder(checkpoint).state_dict())
 
 
 def _read(file: Path) -> dict[str, Any]:

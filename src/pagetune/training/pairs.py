@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from math import log
 
 import numpy as np
@@ -32,7 +33,7 @@ _EDGES = re.compile(r"^\W+|\W+$")
 
 @dataclass(frozen=True, slots=True)
 class Pairs:
-    """What the trainer reads: as many texts in each column as there are examples; `pages` holds the answering ones."""
+    """What the trainer reads: columns of texts, a row an example and version; `pages` holds the answering ones."""
 
     queries: list[str]
     positives: list[str]
@@ -54,8 +55,9 @@ def make_pairs(
     passage_tokens: int,
     mask_probability: float,
     seed: int,
+    versions: int = 1,
 ) -> Pairs:
-    """Cut the passages of each example.
+    """Cut the passages of each example, `versions` times: as many rows, with other passages and masks.
 
     The number of negatives is that of the example with most; where one has fewer, a page drawn at random from those
     that answer none of its queries fills the place. Each example draws from its own seed, so that the texts do not
@@ -65,11 +67,11 @@ def make_pairs(
     width = max((len(example.negatives) for example in examples), default=0)
     others = _fillers(examples, pages)
     made = Pairs([], [], [[] for _ in range(width)], [])
-    for example in examples:
+    for version, example in product(range(versions), examples):
         if example.query not in queries:
             raise DataError(f"an example names the query {example.query!r}, which the data do not have; mine again")
         query = queries[example.query]
-        draw = random.Random(f"{seed} {example.query} {example.positive}")
+        draw = random.Random(f"{seed} {version} {example.query} {example.positive}")
         masked = draw.random() < mask_probability
         made.queries.append(query.text)
         made.positives.append(cutter.positive(example.positive, query, masked, draw))

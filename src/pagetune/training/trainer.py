@@ -1,7 +1,8 @@
-"""Finetuning on the examples that mining made, killed and continued at any moment, with the best checkpoint kept."""
+"""Finetuning on the examples that mining made, killed and continued at any moment."""
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,10 +15,18 @@ from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
 from pagetune.records import Example, Page
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
-from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, restore
+from pagetune.training.checkpoints import (
+    has_ended,
+    last_checkpoint,
+    load_weights,
+    note,
+    prepare_folder,
+    read_state,
+)
+from pagetune.training.choice import choose_examples
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
-from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
+from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation, clearly_better
 from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
@@ -26,7 +35,7 @@ if TYPE_CHECKING:
 
     from pagetune.examples.datasets import RetrievalData
 
-EVALUATION_SHARE = 0.25
+EVALUATION_SHARE = 0.15
 """Share of the training's own computation that all evaluations together may cost."""
 
 FEWEST_WORDS = 15_000
@@ -38,16 +47,16 @@ class FitReport:
     """What a fit did.
 
     `history` holds a record a moment: `step` with `loss` (mean since the last), or with `ndcg` (validation NDCG@10);
-    step 0 is the model before training. `best_step` is the checkpoint that was kept.
+    step 0 is the model before training. `kept_step` is the checkpoint that was kept, `kept_ndcg` its validation.
     """
 
     examples: int
     batch_size: int
     steps: int
     steps_done: int
-    best_step: int
+    kept_step: int
     base_ndcg: float | None
-    best_ndcg: float | None
+    kept_ndcg: float | None
     validation_queries: int
     validation_pages: int
     bfloat16: bool
@@ -69,17 +78,19 @@ def fit_model(
     folder: Path,
     progress: Progress = SILENT,
 ) -> FitReport:
-    """Train `model` in place on the examples of the data's train split; the weights of the best checkpoint stay in it.
+    """Train `model` in place on the examples of the data's train split.
 
+    The last weights stay in it, unless validation found earlier ones better by more than its own standard error.
     `folder` holds the checkpoints. A fit of the same examples, recipe and model that finds whole checkpoints there
-    goes on from the last one, and ends with the weights that it would have ended with. Where there are no validation
-    queries, the last weights are kept. Raises DataError where there is too little to train on.
+    goes on from the last one, and ends with the weights that it would have ended with. Raises DataError where there
+    is too little to train on.
     """
     began = time.monotonic()
-    chosen = [
-        replace(example, negatives=example.negatives[: recipe.fit.negatives]) for example in _limit(examples, recipe)
-    ]
     queries = {query.id: query for query in data.queries}
+    chosen = [
+        replace(example, negatives=example.negatives[: recipe.fit.negatives])
+        for example in choose_examples(examples, queries, recipe.fit)
+    ]
     pairs = make_pairs(
         chosen,
         queries,
@@ -88,8 +99,9 @@ def fit_model(
         passage_tokens=recipe.fit.passage_tokens,
         mask_probability=recipe.fit.mask_probability,
         seed=recipe.fit.seed,
+        versions=math.ceil(recipe.fit.epochs),
     )
-    planned = plan(len(pairs.queries), len(set(pairs.pages)), recipe.fit)
+    planned = plan(len(chosen), len(set(pairs.pages)), recipe.fit)
     evaluator = _evaluator(data, pages, pairs, planned, recipe)
     identity = fingerprint(
         fingerprint_model(model), pairs.columns(), recipe.fit.model_dump(), recipe.model.model_dump(), asdict(planned)
@@ -99,46 +111,63 @@ def fit_model(
         noted["base_ndcg"] = evaluator(model)[METRIC]
         note(folder, noted)
     last = last_checkpoint(folder)
-    if last is not None and has_ended(last, planned.steps):
-        state = restore(model, last)
-    else:
+    if last is None or not has_ended(last, planned.steps):
         trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
-        with progress.task("fit", planned.steps, "steps") as task, _quiet(), _texts_cut_at(model, recipe):
+        with progress.task("fit", planned.steps, "steps") as task, _quiet(), _while_training(model, recipe):
             trainer.add_callback(_reporter(task, progress))
             trainer.train(resume_from_checkpoint=None if last is None else str(last))
-        state = trainer.state
+        last = last_checkpoint(folder)
+        assert last is not None, "the last step is saved"
+    state = read_state(last)
+    kept = _keep(model, last, state, evaluator)
     bfloat16 = use_bfloat16(recipe.fit, model.device)
-    return _report(state, pairs, planned, evaluator, noted, bfloat16, time.monotonic() - began)
+    return _report(state, kept, len(chosen), planned, evaluator, noted, bfloat16, time.monotonic() - began)
+
+
+def _keep(model: SentenceTransformer, last: Path, state: TrainerState, evaluator: ValidationEvaluator | None) -> int:
+    """Put the weights to keep into the model; returns their step.
+
+    The last ones have seen most, and the best of many evaluations on few queries is best by chance: it is kept only
+    where, query by query, it is better than the last by more than the standard error of the difference.
+    """
+    step = state.best_global_step or state.global_step
+    best = last.with_name(f"checkpoint-{step}")
+    if evaluator is None or best == last or not best.exists():
+        load_weights(model, last)
+        return state.global_step
+    load_weights(model, best)
+    of_the_best = evaluator.values(model)
+    load_weights(model, last)
+    if not clearly_better(of_the_best, evaluator.values(model)):
+        return state.global_step
+    load_weights(model, best)
+    return step
 
 
 @contextmanager
-def _texts_cut_at(model: SentenceTransformer, recipe: Recipe) -> Iterator[None]:
-    """While it trains, a model that reads pages in passages sees no longer texts than it will when it encodes.
+def _while_training(model: SentenceTransformer, recipe: Recipe) -> Iterator[None]:
+    """The recipe's dropout, and for a model that reads pages in passages no longer texts than when it encodes.
 
     A batch is padded to its longest text, and one table of numbers has three times the tokens of a passage of prose.
     """
+    from torch.nn import Dropout
+
     from pagetune.models.page_reader import PageReader
 
+    drops = {module: module.p for module in model.modules() if isinstance(module, Dropout)}
     reader = model[0]
-    if not isinstance(reader, PageReader):
-        yield
-        return
-    before = reader.max_seq_length
-    reader.max_seq_length = min(recipe.model.chunk_tokens, before or recipe.model.chunk_tokens)
+    longest = reader.max_seq_length if isinstance(reader, PageReader) else None
+    for module in drops:
+        module.p = recipe.fit.dropout
+    if isinstance(reader, PageReader):
+        reader.max_seq_length = min(recipe.model.chunk_tokens, longest or recipe.model.chunk_tokens)
     try:
         yield
     finally:
-        reader.max_seq_length = before
-
-
-def _limit(examples: Sequence[Example], recipe: Recipe) -> Sequence[Example]:
-    limit = recipe.fit.max_examples
-    if limit is None or len(examples) <= limit:
-        return examples
-    import random
-
-    kept = sorted(random.Random(recipe.fit.seed).sample(range(len(examples)), limit))
-    return [examples[position] for position in kept]
+        for module, share in drops.items():
+            module.p = share
+        if isinstance(reader, PageReader):
+            reader.max_seq_length = longest
 
 
 def _evaluator(
@@ -147,7 +176,8 @@ def _evaluator(
     """None where there is nothing to validate on."""
     words = sum(len(text.split()) for column in pairs.columns().values() for text in column)
     # A step computes forward and backward, about three times what encoding the same words costs.
-    allowed = EVALUATION_SHARE * 3 * words * planned.interval / planned.steps_an_epoch
+    words_a_step = words / len(pairs.queries) * planned.batch_size
+    allowed = EVALUATION_SHARE * 3 * words_a_step * planned.interval
     chosen = choose_validation(
         data.of("validation"),
         data.qrels("validation"),
@@ -256,7 +286,8 @@ def _quiet() -> Iterator[None]:
 
 def _report(
     state: TrainerState,
-    pairs: Pairs,
+    kept: int,
+    examples: int,
     planned: Plan,
     evaluator: ValidationEvaluator | None,
     noted: dict[str, Any],
@@ -271,13 +302,13 @@ def _report(
             if key in record:
                 history.append({"step": record["step"], name: float(record[key])})
     return FitReport(
-        examples=len(pairs.queries),
+        examples=examples,
         batch_size=planned.batch_size,
         steps=planned.steps,
         steps_done=state.global_step,
-        best_step=(state.best_global_step if evaluator is not None else None) or state.global_step,
+        kept_step=kept,
         base_ndcg=noted.get("base_ndcg"),
-        best_ndcg=None if state.best_metric is None else float(state.best_metric),
+        kept_ndcg=next((record["ndcg"] for record in history if record["step"] == kept and "ndcg" in record), None),
         validation_queries=len(evaluator.chosen.queries) if evaluator else 0,
         validation_pages=len(evaluator.chosen.pages) if evaluator else 0,
         bfloat16=bfloat16,

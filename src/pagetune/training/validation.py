@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from pagetune.models.encoding import encode_pages, encode_queries
@@ -80,6 +81,10 @@ class ValidationEvaluator(SentenceEvaluator):
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
         """The metric of the model as it is now; nothing is written, the model's mode stays as it was."""
+        return {METRIC: float(self.values(model).mean())}
+
+    def values(self, model: Any) -> NDArray[np.float64]:
+        """float64 [queries]: each query's NDCG@10 with the model as it is now."""
         training = model.training
         try:
             pages = encode_pages(model, self.chosen.pages, self.masks, self.recipe)
@@ -88,11 +93,18 @@ class ValidationEvaluator(SentenceEvaluator):
             model.train(training)
         scores = np.full((len(queries), len(pages.ids)), -np.inf, dtype=np.float32)
         np.maximum.at(scores.T, pages.owner, (queries @ pages.vectors.T).T)
-        values = [
-            ndcg(self.chosen.qrels[query.id], [pages.ids[place] for place in np.argsort(-row, kind="stable")[:10]])
-            for query, row in zip(self.chosen.queries, scores, strict=True)
-        ]
-        return {METRIC: float(np.mean(values))}
+        return np.array(
+            [
+                ndcg(self.chosen.qrels[query.id], [pages.ids[place] for place in np.argsort(-row, kind="stable")[:10]])
+                for query, row in zip(self.chosen.queries, scores, strict=True)
+            ]
+        )
+
+
+def clearly_better(values: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
+    """Whether the first mean is higher by more than the standard error of the difference, query by query."""
+    gains = values - others
+    return bool(len(gains) > 1 and gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
 
 
 def ndcg(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
