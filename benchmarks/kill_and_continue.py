@@ -22,6 +22,7 @@ SMALL = [
     "queries.sentences_per_page=1",
     "fit.max_examples=160",
     "fit.batch_size=16",
+    "fit.epochs=1",
     "fit.eval_fraction=0.25",
     "evaluate.resamples=1000",
 ]
