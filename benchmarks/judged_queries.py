@@ -118,7 +118,8 @@ def main() -> int:
         model.save(str(pipeline.workspace.model))
         trained = time.monotonic()
         print(f"kept step {fitted.kept_step} of {fitted.steps}; validation {fitted.base_ndcg} → {fitted.kept_ndcg}")
-        print(f"{len(examples)} examples; queries and mining {mined - begun:.0f} s, training {trained - mined:.0f} s")
+        print(f"{len(examples)} examples, {fitted.examples} trained on")
+        print(f"queries and mining {mined - begun:.0f} s, training {trained - mined:.0f} s")
         report = judge_systems(pipeline, pages, judged)
     show(report, judged)
     figures = {system: report.systems[system].metrics["NDCG@10"] for system in (BASE, TUNED, LEXICAL, FUSED)}

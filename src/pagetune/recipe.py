@@ -95,7 +95,7 @@ class FitRecipe(Section):
     """Finetuning."""
 
     epochs: float = Field(
-        3.0, gt=0, description="times through the examples, cut anew each time; a part of one is allowed"
+        3.0, gt=0, description="times through the examples, cut anew each time and mixed; a part of one is drawn"
     )
     batch_size: int = Field(160, ge=2, description="examples a step; each one's page is a negative for the others")
     mini_batch_size: int = Field(
@@ -116,12 +116,12 @@ class FitRecipe(Section):
     passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
     negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
     lifted_share: float = Field(
-        0.4, ge=0, description="sentences and phrases an example that an author wrote, at most, where examples abound"
+        0.4, ge=0, description="sentences and phrases to one other example, at most, once there are 2000 examples"
     )
     max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
     eval_fraction: float = Field(0.25, gt=0, le=1, description="evaluate and save every so much of an epoch")
     patience: int = Field(8, ge=1, description="evaluations without gain before stopping early")
-    checkpoints: int = Field(2, ge=1, description="checkpoints kept")
+    checkpoints: int = Field(2, ge=2, description="checkpoints kept, the best and the last among them")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
     seed: int = Field(17, description="order, masks and dropout in training")
 

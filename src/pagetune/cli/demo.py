@@ -36,12 +36,12 @@ def demo(
 
     place = workspace.absolute()
     documents = place.with_name(place.name + "-documents")
+    pipeline = make_pipeline(workspace, recipe or "demo", overrides, [documents], quiet)
     if dry_run and not documents.exists():
         print_plan([Step(name, "run", "the demo's documents are not typeset yet") for name in NAMES], as_json)
         return
     if not dry_run:
         typeset_demo(documents, make_progress(quiet))
-    pipeline = make_pipeline(workspace, recipe or "demo", overrides, [documents], quiet)
     if dry_run:
         print_plan(pipeline.plan(), as_json)
         return

@@ -47,6 +47,6 @@ def keep_freed_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, 1 << 30)
+    # Older versions refuse a threshold above 32 MiB; the second setting alone would freeze a low one.
+    if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
         mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)

@@ -28,7 +28,8 @@ def choose_examples(examples: Sequence[Example], queries: Mapping[str, Query], r
     draw = random.Random(recipe.seed)
     lifted = [place for place, example in enumerate(examples) if queries[example.query].kind in LIFTED]
     written = len(examples) - len(lifted)
-    room = max(round(recipe.lifted_share * written), ENOUGH - written)
+    enough = min(ENOUGH, recipe.max_examples or ENOUGH)
+    room = max(round(recipe.lifted_share * written), enough - written)
     left_out = set(draw.sample(lifted, len(lifted) - room)) if len(lifted) > room else set()
     kept = [example for place, example in enumerate(examples) if place not in left_out]
     if recipe.max_examples is None or len(kept) <= recipe.max_examples:

@@ -104,7 +104,13 @@ def fit_model(
     planned = plan(len(chosen), len(set(pairs.pages)), recipe.fit)
     evaluator = _evaluator(data, pages, pairs, planned, recipe)
     identity = fingerprint(
-        fingerprint_model(model), pairs.columns(), recipe.fit.model_dump(), recipe.model.model_dump(), asdict(planned)
+        fingerprint_model(model),
+        pairs.columns(),
+        pairs.pages,
+        recipe.fit.model_dump(),
+        recipe.model.model_dump(),
+        asdict(planned),
+        [] if evaluator is None else evaluator.identity(),
     )
     noted = prepare_folder(folder, identity)
     if evaluator is not None and "base_ndcg" not in noted:
@@ -112,16 +118,32 @@ def fit_model(
         note(folder, noted)
     last = last_checkpoint(folder)
     if last is None or not has_ended(last, planned.steps):
-        trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
-        with progress.task("fit", planned.steps, "steps") as task, _quiet(), _while_training(model, recipe):
-            trainer.add_callback(_reporter(task, progress))
-            trainer.train(resume_from_checkpoint=None if last is None else str(last))
+        _train(model, pairs, planned, evaluator, recipe, folder, last, progress)
         last = last_checkpoint(folder)
         assert last is not None, "the last step is saved"
+        assert has_ended(last, planned.steps), f"{last} is not the end"
     state = read_state(last)
     kept = _keep(model, last, state, evaluator)
     bfloat16 = use_bfloat16(recipe.fit, model.device)
     return _report(state, kept, len(chosen), planned, evaluator, noted, bfloat16, time.monotonic() - began)
+
+
+def _train(
+    model: SentenceTransformer,
+    pairs: Pairs,
+    planned: Plan,
+    evaluator: ValidationEvaluator | None,
+    recipe: Recipe,
+    folder: Path,
+    last: Path | None,
+    progress: Progress,
+) -> None:
+    """Train to the end, from the checkpoint `last` where there is one; the optimizer is gone when this returns."""
+    trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
+    with progress.task("fit", planned.steps, "steps") as task, _quiet(), _while_training(model, recipe):
+        trainer.add_callback(_reporter(task, progress))
+        trainer.train(resume_from_checkpoint=None if last is None else str(last))
+    model.zero_grad(set_to_none=True)
 
 
 def _keep(model: SentenceTransformer, last: Path, state: TrainerState, evaluator: ValidationEvaluator | None) -> int:

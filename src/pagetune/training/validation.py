@@ -83,6 +83,12 @@ class ValidationEvaluator(SentenceEvaluator):
         """The metric of the model as it is now; nothing is written, the model's mode stays as it was."""
         return {METRIC: float(self.values(model).mean())}
 
+    def identity(self) -> list[Any]:
+        """What decides its figures besides the model: queries, texts of the pages, grades."""
+        texts = [(page.id, page.text(self.masks.get(page.id, ()))) for page in self.chosen.pages]
+        grades = [(query.id, query.text, sorted(self.chosen.qrels[query.id].items())) for query in self.chosen.queries]
+        return [texts, grades]
+
     def values(self, model: Any) -> NDArray[np.float64]:
         """float64 [queries]: each query's NDCG@10 with the model as it is now."""
         training = model.training
