@@ -145,7 +145,8 @@ class PdfPage:
                 raw.FPDF_FFLDraw(self._forms, bitmap, self._raw, 0, 0, width, height, 0, flags)
         finally:
             raw.FPDFBitmap_Destroy(bitmap)
-        return Image.frombytes("RGB", (width, height), buffer, "raw", "RGBX", stride, 1)
+        # Converted straight from the buffer: `frombytes` would first paint the new picture black.
+        return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1).convert("RGB")
 
 
 def _layer_text(layer: Any) -> str:

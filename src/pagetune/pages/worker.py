@@ -23,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from pagetune.errors import DocumentRefused
+from pagetune.models.hardware import keep_freed_memory
 from pagetune.pages import wire
 from pagetune.pages.formats import PICTURES, look_inside
 from pagetune.pages.geometry import Frame, fit
@@ -258,6 +259,7 @@ def main() -> None:
     handle, parent, megabytes = (int(argument) for argument in sys.argv[1:4])
     _end_with(parent)
     _limit_memory(megabytes)
+    keep_freed_memory()
     serve(socket.socket(fileno=handle))
     os._exit(0)
 
