@@ -37,14 +37,11 @@ def demo(
     place = workspace.absolute()
     documents = place.with_name(place.name + "-documents")
     pipeline = make_pipeline(workspace, recipe or "demo", overrides, [documents], quiet)
-    if dry_run and not documents.exists():
-        print_plan([Step(name, "run", "the demo's documents are not typeset yet") for name in NAMES], as_json)
-        return
-    if not dry_run:
-        typeset_demo(documents, make_progress(quiet))
     if dry_run:
-        print_plan(pipeline.plan(), as_json)
+        fresh = [Step(name, "run", "the demo's documents are not typeset yet") for name in NAMES]
+        print_plan(pipeline.plan() if documents.exists() else fresh, as_json)
         return
+    typeset_demo(documents, make_progress(quiet))
     run_and_show(pipeline, as_json)
     if not as_json:
         typer.echo("\nThe demo is small on purpose: a real folder takes longer and gains more.")

@@ -118,7 +118,7 @@ def fit_model(
         note(folder, noted)
     last = last_checkpoint(folder)
     if last is None or not has_ended(last, planned.steps):
-        _train(model, pairs, planned, evaluator, recipe, folder, last, progress)
+        _train(_trainer(model, pairs, planned, evaluator, recipe, folder), planned.steps, recipe, last, progress)
         last = last_checkpoint(folder)
         assert last is not None, "the last step is saved"
         assert has_ended(last, planned.steps), f"{last} is not the end"
@@ -128,22 +128,12 @@ def fit_model(
     return _report(state, kept, len(chosen), planned, evaluator, noted, bfloat16, time.monotonic() - began)
 
 
-def _train(
-    model: SentenceTransformer,
-    pairs: Pairs,
-    planned: Plan,
-    evaluator: ValidationEvaluator | None,
-    recipe: Recipe,
-    folder: Path,
-    last: Path | None,
-    progress: Progress,
-) -> None:
-    """Train to the end, from the checkpoint `last` where there is one; the optimizer is gone when this returns."""
-    trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
-    with progress.task("fit", planned.steps, "steps") as task, _quiet(), _while_training(model, recipe):
+def _train(trainer: Any, steps: int, recipe: Recipe, last: Path | None, progress: Progress) -> None:
+    """Train to the end, from the checkpoint `last` where there is one."""
+    with progress.task("fit", steps, "steps") as task, _quiet(), _while_training(trainer.model, recipe):
         trainer.add_callback(_reporter(task, progress))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    model.zero_grad(set_to_none=True)
+    trainer.model.zero_grad(set_to_none=True)
 
 
 def _keep(model: SentenceTransformer, last: Path, state: TrainerState, evaluator: ValidationEvaluator | None) -> int:
