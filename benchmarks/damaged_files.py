@@ -25,6 +25,7 @@ from _typeset import photograph, typeset
 from pagetune.pages.reading import ReadingReport, read_documents
 from pagetune.pages.store import PageStore
 from pagetune.recipe import ReadRecipe
+from pagetune.records import Page
 from pagetune.workspace import Workspace
 
 COUNT = 300
@@ -108,10 +109,10 @@ def _compare(good: list[Path], clean: ReadingReport, mixed: ReadingReport, folde
     return lost
 
 
-def _pages(report: ReadingReport, root: Path) -> dict[Path, list]:
+def _pages(report: ReadingReport, root: Path) -> dict[Path, list[Page]]:
     store = PageStore(root / "pages")
     names = {document.id: Path(document.path) for document in report.documents if document.status == "read"}
-    found: dict[Path, list] = {path: [] for path in names.values()}
+    found: dict[Path, list[Page]] = {path: [] for path in names.values()}
     for page in store.pages():
         found[names[page.document]].append(page)
     return found

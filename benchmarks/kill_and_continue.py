@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 KILLS = int(os.environ.get("PAGETUNE_KILLS", "20"))
 SMALL = [
@@ -32,14 +33,14 @@ def command(documents: Path, workspace: Path) -> list[str]:
     return [sys.executable, "-m", "pagetune", "run", str(documents), *SMALL, "-w", str(workspace), "--quiet"]
 
 
-def run_to_end(documents: Path, workspace: Path) -> dict[str, object]:
+def run_to_end(documents: Path, workspace: Path) -> dict[str, Any]:
     done = subprocess.run(command(documents, workspace), capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"the run failed: {done.stderr[-2000:]}")
     return systems(workspace)
 
 
-def systems(workspace: Path) -> dict[str, object]:
+def systems(workspace: Path) -> dict[str, Any]:
     return json.loads((workspace / "runs" / "evaluate" / "metrics.json").read_text())["systems"]
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetune.pages.geometry import Frame, fit
-from pagetune.pages.words import Words, join_cut_words, number_lines, split_words
+from pagetune.pages.words import Words, join_cut_words, number_lines, pack, split_words, unpack
 
 
 def grid(text: str):
@@ -92,3 +92,12 @@ def test_four_quarter_turns_bring_a_box_back():
     assert np.allclose(
         Frame(0, 0, 200, 100, 2).shown(box), Frame(0, 0, 100, 200, 1).shown(Frame(0, 0, 200, 100, 1).shown(box))
     )
+
+
+@given(st.text(alphabet=st.sampled_from("ab \n\ufffe\xad\x00é語\ud800"), max_size=60))
+def test_packed_words_come_back_the_same(text):
+    words = split(text)
+    back = unpack(pack(words))
+    assert back.words == words.words
+    for mine, theirs in zip(words[1:], back[1:], strict=True):
+        np.testing.assert_array_equal(mine, theirs)

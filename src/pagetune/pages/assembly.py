@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from pagetune.pages.geometry import Frame
 from pagetune.pages.sources import Offered
-from pagetune.pages.words import Words, join_cut_words, no_words
+from pagetune.pages.words import Words, join_cut_words, no_words, unpack
 from pagetune.records import Page
 
 DIGEST_OF_PIXELS_BELOW = 50
@@ -37,11 +36,10 @@ class PageParts:
     ocr: Words | None = None
 
     @classmethod
-    def of(cls, message: dict[str, Any], blobs: list[bytearray]) -> PageParts:
+    def of(cls, message: dict[str, Any], blobs: Sequence[bytearray | memoryview]) -> PageParts:
         """From a worker's answer to "pages"."""
         frame = Frame(*message["frame"])
-        words = words_of(message["words"], blobs)
-        parts = cls(float(message["width"]), float(message["height"]), frame, words)
+        parts = cls(float(message["width"]), float(message["height"]), frame, unpack(blobs))
         parts.fault, parts.blank, parts.pixels = message["fault"], bool(message["blank"]), str(message["pixels"])
         return parts
 
@@ -57,17 +55,6 @@ class PageParts:
         if self.ocr is not None and (not usable or len(self.ocr.words) >= len(layer.words)):
             return (self.ocr, "ocr") if self.ocr.words else (no_words(), "none")
         return (layer, "text layer") if usable and layer.words else (no_words(), "none")
-
-
-def words_of(words: list[str], blobs: list[bytearray]) -> Words:
-    """Words with their arrays as they came over the wire."""
-    boxes, sizes, lines = blobs
-    return Words(
-        words,
-        np.frombuffer(boxes, np.float32).reshape(-1, 4),
-        np.frombuffer(sizes, np.float32),
-        np.frombuffer(lines, np.int32),
-    )
 
 
 @dataclass(slots=True)

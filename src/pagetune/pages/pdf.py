@@ -130,11 +130,16 @@ class PdfPage:
                 largest = max(largest, abs((right - left) * (top - bottom)))
         return min(1.0, largest / (self.width * self.height))
 
-    def render(self, width: int, height: int) -> Image.Image:
-        """The page in `width` x `height` pixels, RGB on white, annotations and form fields included."""
+    def render(self, width: int, height: int, memory: memoryview | None = None) -> Image.Image:
+        """The page in `width` x `height` pixels on white, annotations and form fields included.
+
+        Of mode RGBX, and the renderer's own memory: `memory` (4 bytes a pixel) if given, else new. A conversion to RGB
+        costs a third of the rendering, and not everybody needs one.
+        """
         stride = width * 4
-        buffer = bytearray(b"\xff") * (stride * height)
+        buffer: Any = memoryview(bytearray(stride * height)) if memory is None else memory
         pixels = (ctypes.c_char * len(buffer)).from_buffer(buffer)
+        ctypes.memset(pixels, 255, len(buffer))
         bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGRx, pixels, stride)
         if not bitmap:
             raise DocumentRefused(f"no bitmap of {width} x {height} pixels")
@@ -145,8 +150,7 @@ class PdfPage:
                 raw.FPDF_FFLDraw(self._forms, bitmap, self._raw, 0, 0, width, height, 0, flags)
         finally:
             raw.FPDFBitmap_Destroy(bitmap)
-        # Converted straight from the buffer: `frombytes` would first paint the new picture black.
-        return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1).convert("RGB")
+        return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1)
 
 
 def _layer_text(layer: Any) -> str:
@@ -164,15 +168,23 @@ def _layer_text(layer: Any) -> str:
     return "".join(chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd" for code in codes)
 
 
+# Asked for a thousand times a page, so with plain addresses, which the generated binding would wrap one by one, and
+# without giving up the interpreter's lock, for which no other thread here waits.
+_loose_char_box = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
+    ctypes.cast(raw.FPDFText_GetLooseCharBox, ctypes.c_void_p).value or 0
+)
+
+
 def _char_boxes(layer: Any) -> Callable[[Sequence[int]], NDArray[np.float32]]:
-    get = raw.FPDFText_GetLooseCharBox
+    address = ctypes.cast(layer, ctypes.c_void_p).value
 
     def boxes(indices: Sequence[int]) -> NDArray[np.float32]:
-        found = (raw.FS_RECTF * len(indices))()
-        for index, rectangle in zip(indices, found, strict=True):
-            get(layer, index, rectangle)
+        found = np.zeros((len(indices), 4), np.float32)
+        start, size = found.ctypes.data, found.strides[0]
+        for index, place in zip(indices, range(start, start + found.nbytes, size), strict=True):
+            _loose_char_box(address, index, place)
         # The structure's order is left, top, right, bottom.
-        return np.frombuffer(found, np.float32).reshape(-1, 4)[:, [0, 3, 2, 1]]
+        return found[:, [0, 3, 2, 1]]
 
     return boxes
 

@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from pagetune.errors import ReadingError
 from pagetune.pages import sources
-from pagetune.pages.assembly import DocumentWork, PageParts, mark_duplicates, words_of
+from pagetune.pages.assembly import DocumentWork, PageParts, mark_duplicates
 from pagetune.pages.formats import OFFICE
 from pagetune.pages.office import MISSING, office_command
 from pagetune.pages.pool import Event, Request, WorkerPool
 from pagetune.pages.tables import documents_to_table, load_note, load_pages, page_schema, pages_to_table, save_pages
+from pagetune.pages.words import unpack
 from pagetune.progress import SILENT, Progress, Task
 from pagetune.recipe import ReadRecipe
 from pagetune.records import Document, OutlineEntry, Page, PageKind
@@ -254,7 +255,7 @@ class _Reading:
             task.advance()
 
     def _recognised(self, work: DocumentWork, event: Event, task: Task) -> None:
-        work.pages[int(event.message["page"])].ocr = words_of(event.message["words"], event.blobs)
+        work.pages[int(event.message["page"])].ocr = unpack(event.blobs)
         task.advance()
 
     def _failed(self, place: int, work: DocumentWork, event: Event, task: Task) -> bool:

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 DEFAULT_LONG_SIDE = 1280
 """Pixels of an image's longer side when neither bound is given."""
 
-_PAGES_A_REQUEST = 4
+PAGES_A_RENDERING = 4
+"""A worker renders so many pages of a document for one request."""
 
 
 class PageStore:
@@ -170,7 +171,7 @@ class PageStore:
         def fill() -> None:
             # Only so far ahead that the workers stay busy: pictures that wait are what takes the memory.
             nonlocal asked
-            while asked - given < 3 * _PAGES_A_REQUEST * pool.count and (part := next(parts, None)):
+            while asked - given < 3 * PAGES_A_RENDERING * pool.count and (part := next(parts, None)):
                 source, indices = part
                 body: dict[str, Any] = {"op": "render", "path": str(source.path.absolute()), "format": source.format}
                 body |= {"pages": indices, "at": asked, "long_side": long_side, "max_pixels": max_pixels}
@@ -200,10 +201,8 @@ class PageStore:
     def _collect(
         self, event: Event, ids: Sequence[str], masks: Mapping[str, Sequence[Rect]], ready: dict[int, Image | None]
     ) -> None:
-        from PIL import Image
-
         body = event.request.body
-        image = Image.frombytes("RGB", tuple(event.message["size"]), bytes(event.blobs[0]))
+        image = picture_of(event)
         name = ids[body["at"]]
         if mask := masks.get(name):
             paint_over(image, self.page(name), mask)
@@ -214,8 +213,15 @@ class PageStore:
         """Runs of pages of one document, a few at a time."""
         for document, run in groupby((self.page(name) for name in ids), key=lambda page: page.document):
             indices = [page.number - 1 for page in run]
-            for start in range(0, len(indices), _PAGES_A_REQUEST):
-                yield self._sources[document], indices[start : start + _PAGES_A_REQUEST]
+            for start in range(0, len(indices), PAGES_A_RENDERING):
+                yield self._sources[document], indices[start : start + PAGES_A_RENDERING]
+
+
+def picture_of(event: Event) -> Image:
+    """The picture, RGB, that an answer to "render" brings: a copy, since the worker will write over its own."""
+    from PIL import Image
+
+    return Image.frombytes("RGB", tuple(event.message["size"]), event.blobs[0], "raw", "RGBX")
 
 
 def _go_on(body: dict[str, Any]) -> None:

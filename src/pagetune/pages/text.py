@@ -19,7 +19,8 @@ FEW_WORDS = 20
 
 _LEADERS = re.compile(r"[.·_\-=*|+~#<>/\\\u2010-\u2015\u2022\u2026\u2500-\u259f]{3,}")
 _RUN = re.compile(r"[^\W\d_]{4,}")
-_LONG_RUN = re.compile(r"[^\W\d_]{31,}")
+_LONG_RUN = 31
+"""Letters; no word of a script that parts words with spaces has as many."""
 _VOWELS = frozenset("aeiouyäöüàáâãåæèéêëìíîïòóôõøùúûýœąęįųěůőűāēīōūıаеёиоуыэюяіїєαεηιουωάέήίόύώ")
 _NARROW = frozenset(" iljtfrI.,:;!|'()[]")
 _BROAD = frozenset("mw%@—")
@@ -47,6 +48,8 @@ def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -
 
 
 def _broken_characters(characters: str) -> str | None:
+    if characters.isascii() and characters.isprintable():
+        return None
     total = len(characters)
     counts = Counter(characters)
     lost = counts["\ufffd"]
@@ -78,11 +81,12 @@ def _broken_words(words: list[str]) -> str | None:
             scripts[_script(character)] += number
     if sum(scripts[name] for name in _WIDE) > 0.3 * letters:
         return None  # These scripts do not part words with spaces, and have no vowels to count.
-    if sum(map(len, _LONG_RUN.findall(whole))) > 0.4 * letters:
+    runs = _RUN.findall(whole)
+    if sum(len(run) for run in runs if len(run) >= _LONG_RUN) > 0.4 * letters:
         return "no spaces"
     if len(words) >= 60 and sum(len(word) == 1 and word.isalpha() for word in words) > 0.6 * len(words):
         return "letters apart"
-    return _broken_spelling({run.lower() for run in _RUN.findall(whole)}, single=len(scripts) < 2)
+    return _broken_spelling({run.lower() for run in runs}, single=len(scripts) < 2)
 
 
 def _broken_spelling(runs: set[str], *, single: bool) -> str | None:

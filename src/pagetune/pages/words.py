@@ -18,6 +18,7 @@ HYPHEN = "\x02"
 
 _WORD = re.compile(r"[^\s\x02\ufffe\u200b]+[\x02\ufffe]?")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
+_UNCLEAN = re.compile("[\x00-\x08\x0e-\x1b\x7f\xad\ufb00-\ufb05\ufeff\ufffe]")
 _CLEAN = str.maketrans(dict.fromkeys((*range(32), 0x7F, 0xAD, 0xFEFF, 0xFFFE), "") | _LIGATURES)
 
 
@@ -35,31 +36,55 @@ def no_words() -> Words:
     return Words([], np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
 
 
+def pack(words: Words) -> list[bytes]:
+    """The words in four parts of raw bytes: the words themselves, one a line (they hold no whitespace), and the arrays.
+
+    For a page of 450 words a fifth of the time of JSON.
+    """
+    text = "\n".join(words.words).encode("utf-8", "surrogatepass")
+    return [text, words.boxes.tobytes(), words.sizes.tobytes(), words.lines.tobytes()]
+
+
+def unpack(parts: Sequence[bytes | bytearray | memoryview]) -> Words:
+    """What `pack` made."""
+    text, boxes, sizes, lines = parts
+    return Words(
+        str(text, "utf-8", "surrogatepass").split("\n") if text else [],
+        np.frombuffer(boxes, np.float32).reshape(-1, 4),
+        np.frombuffer(sizes, np.float32),
+        np.frombuffer(lines, np.int32),
+    )
+
+
 def split_words(
     text: str, boxes_of: Callable[[Sequence[int]], NDArray[np.float32]], size_of: Callable[[int], float]
 ) -> Words:
     """Split a page's text. `boxes_of` gives the loose boxes [n, 4] of the characters at n indices of the text,
     `size_of` the type size in points at one."""
-    words: list[str] = []
-    ends: list[int] = []
-    broken: list[bool] = []
-    end, cut = 0, False
-    for match in _WORD.finditer(text):
-        raw = match.group()
-        start = match.start()
-        word = raw if raw.isalnum() and raw.isascii() else raw.translate(_CLEAN)
-        if not word:
-            continue
-        broken.append(cut or "\n" in text[end:start])
-        end = match.end()
-        cut = raw[-1] in "\x02\ufffe\xad"
-        words.append(word + HYPHEN if cut else word)
-        ends += (start, end - 1)
+    spans = [match.span() for match in _WORD.finditer(text)]
+    raws = [text[start:end] for start, end in spans]
+    if _UNCLEAN.search(text):
+        cleaned = [raw.translate(_CLEAN) for raw in raws]
+        kept = [place for place, word in enumerate(cleaned) if word]
+        spans, raws = [spans[place] for place in kept], [raws[place] for place in kept]
+        cuts = [raw[-1] in "\x02\ufffe\xad" for raw in raws]
+        words = [cleaned[place] + HYPHEN if cut else cleaned[place] for place, cut in zip(kept, cuts, strict=True)]
+    else:
+        words, cuts = raws, [False] * len(raws)
     if not words:
         return no_words()
+    ends = [index for start, end in spans for index in (start, end - 1)]
     pairs = boxes_of(ends).reshape(-1, 2, 4)
     boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
+    broken = _after_breaks(text, ends) | np.asarray([False, *cuts[:-1]])
     return Words(words, boxes, _sizes(boxes, ends[::2], size_of), number_lines(boxes, broken))
+
+
+def _after_breaks(text: str, ends: Sequence[int]) -> NDArray[np.bool_]:
+    """Whether a line break stands between each word and the one before it; `ends`: first and last index of each."""
+    breaks = np.cumsum(np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32) == ord("\n"))
+    at = breaks[np.asarray(ends)].reshape(-1, 2)
+    return at[:, 0] != np.concatenate([[0], at[:-1, 1]])
 
 
 def _sizes(boxes: NDArray[np.float32], starts: Sequence[int], size_of: Callable[[int], float]) -> NDArray[np.float32]:
@@ -70,7 +95,7 @@ def _sizes(boxes: NDArray[np.float32], starts: Sequence[int], size_of: Callable[
     return sizes[group]
 
 
-def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool]) -> NDArray[np.int32]:
+def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.int32]:
     """The line of each word, counted from 0: `broken` is the text layer's own opinion, the boxes correct it.
 
     A break inside one printed line (a superscript, a change of font) is undone; a jump that the layer has not marked

@@ -1,13 +1,12 @@
 """The worker process: opens files that nobody trusts, under a limit on its address space, and answers requests.
 
-Started by `pool.WorkerPool` as `python -m pagetune.pages.worker SOCKET PARENT MEMORY_MB`. One request may have several
-answers; the last one says so ("done"), or why it failed ("refused", "memory"). It ends when its parent does.
+Started by `pool.WorkerPool` as `python -m pagetune.pages.worker SOCKET PARENT MEMORY_MB ARENA`. One request may have
+several answers; the last one says so ("done"), or why it failed ("refused", "memory"). It ends when its parent does.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import signal
@@ -25,12 +24,13 @@ from PIL import Image
 from pagetune.errors import DocumentRefused
 from pagetune.models.hardware import keep_freed_memory
 from pagetune.pages import wire
+from pagetune.pages.arena import Arena
 from pagetune.pages.formats import PICTURES, look_inside
 from pagetune.pages.geometry import Frame, fit
 from pagetune.pages.pdf import PdfFile, PdfPage
 from pagetune.pages.pictures import PictureFile
 from pagetune.pages.text import ocr_engine, read_picture, text_layer_fault
-from pagetune.pages.words import Words, no_words
+from pagetune.pages.words import Words, no_words, pack
 from pagetune.workspace import write_atomically
 
 Answer = tuple[dict[str, Any], list[bytes]]
@@ -41,15 +41,18 @@ THIN_PAGE = 50
 class Reader:
     """What a worker keeps between requests: the file that is open, and the OCR engine."""
 
-    def __init__(self) -> None:
+    def __init__(self, arena: Arena | None = None) -> None:
+        self._arena = arena
         self._key: tuple[Any, ...] = ()
         self._file: PdfFile | PictureFile | None = None
         self._engine: Any = None
 
     def answer(self, request: dict[str, Any]) -> Iterator[Answer]:
         """The answers to one request. Raises DocumentRefused if the whole of it fails."""
+        if self._arena is not None:  # The parent has done with the request before.
+            self._arena.clear()
         work = {"probe": self.probe, "about": self.about, "pages": self.pages, "ocr": self.ocr}
-        work |= {"render": self.render, "convert": self.convert, "jpeg": self.jpeg}
+        work |= {"render": self.render, "convert": self.convert}
         return work[request["op"]](request)
 
     def _open(self, request: dict[str, Any]) -> PdfFile | PictureFile:
@@ -107,7 +110,8 @@ class Reader:
 
     def ocr(self, request: dict[str, Any]) -> Iterator[Answer]:
         """The words of page request["page"], read from its pixels; kept in the folder request["cache"]."""
-        image, width, height = self._render(request, request["page"], request["long_side"], None)
+        image, width, height, _ = self._render(request, request["page"], request["long_side"], None)
+        image = image.convert("RGB")
         digest = hashlib.sha256(f"{image.size}{width:.2f}{height:.2f}".encode() + image.tobytes()).hexdigest()
         kept = Path(request["cache"]) / digest[:2] / f"{digest}.json"
         words = _load_words(kept)
@@ -116,38 +120,30 @@ class Reader:
                 self._engine = ocr_engine()
             words = read_picture(self._engine, image, width, height)
             write_atomically(kept, json.dumps([words.words, *(part.tolist() for part in words[1:])]))
-        yield {"page": request["page"], "words": words.words}, _blobs(words)
+        yield {"page": request["page"]}, pack(words)
 
     def render(self, request: dict[str, Any]) -> Iterator[Answer]:
-        """The pixels of the pages request["pages"], raw RGB; one answer a page."""
+        """The pixels of the pages request["pages"], raw RGBX; one answer a page."""
         for index in request["pages"]:
-            image, width, height = self._render(request, index, request["long_side"], request["max_pixels"])
-            yield {"page": index, "size": image.size, "points": [width, height]}, [image.tobytes()]
-
-    def jpeg(self, request: dict[str, Any]) -> Iterator[Answer]:
-        """Words and pixels as JPEG of each page from start to stop: what benchmarks/reading_speed.py compares."""
-        file = self._open(request)
-        for index in range(request["start"], request["stop"]):
-            buffer = io.BytesIO()
-            if isinstance(file, PictureFile):
-                head, blobs = _picture_page(file, index)
-                file.render(index, request["long_side"]).save(buffer, "JPEG", quality=75)
+            image, width, height, at = self._render(request, index, request["long_side"], request["max_pixels"])
+            head = {"page": index, "size": image.size, "points": [width, height]}
+            if at is None:
+                yield head, [image.tobytes("raw", "RGBX")]
             else:
-                with file.page(index) as page:
-                    head, blobs = _describe(page, index)
-                    page.render(*fit(page.width, page.height, request["long_side"])).save(buffer, "JPEG", quality=75)
-            yield head, [*blobs, buffer.getvalue()]
+                yield head | {"shared": [at, image.width * image.height * 4]}, []
 
     def _render(
         self, request: dict[str, Any], index: int, long_side: int | None, max_pixels: int | None
-    ) -> tuple[Image.Image, float, float]:
+    ) -> tuple[Image.Image, float, float, int | None]:
+        """The page's picture, its width and height in points, and where in the arena its pixels are, if they are."""
         file = self._open(request)
         if isinstance(file, PictureFile):
             width, height = file.size(index)
-            return file.render(index, long_side, max_pixels), float(width), float(height)
+            return file.render(index, long_side, max_pixels), float(width), float(height), None
         with file.page(index) as page:
             pixels = fit(page.width, page.height, long_side, max_pixels)
-            return page.render(*pixels), page.width, page.height
+            at, memory = (self._arena and self._arena.take(4 * pixels[0] * pixels[1])) or (None, None)
+            return page.render(*pixels, memory), page.width, page.height, at
 
 
 def _pdf_page(file: PdfFile, index: int) -> Answer:
@@ -163,15 +159,15 @@ def _describe(page: PdfPage, index: int) -> Answer:
         pixels, blank = _small_digest(page.render(*fit(page.width, page.height, 128)))
     fault = text_layer_fault(text, picture=picture, visible=visible)
     head = {"page": index, "width": page.width, "height": page.height, "frame": list(page.frame)}
-    head |= {"words": words.words, "fault": fault, "blank": blank and not words.words, "pixels": pixels}
-    return head, _blobs(words)
+    head |= {"fault": fault, "blank": blank and not words.words, "pixels": pixels}
+    return head, pack(words)
 
 
 def _picture_page(file: PictureFile, index: int) -> Answer:
     width, height = file.size(index)
     pixels, blank = _small_digest(file.render(index, 128))
     head = {"page": index, "width": width, "height": height, "frame": list(Frame(0, 0, width, height))}
-    return head | {"words": [], "fault": "a picture", "blank": blank, "pixels": pixels}, _blobs(no_words())
+    return head | {"fault": "a picture", "blank": blank, "pixels": pixels}, pack(no_words())
 
 
 def _small_digest(image: Image.Image) -> tuple[str, bool]:
@@ -186,10 +182,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, DocumentRefused):
         return str(error)
     return f"damaged: {' '.join(f'{type(error).__name__}: {error}'.split())[:160]}"
-
-
-def _blobs(words: Words) -> list[bytes]:
-    return [words.boxes.tobytes(), words.sizes.tobytes(), words.lines.tobytes()]
 
 
 def _load_words(kept: Path) -> Words | None:
@@ -230,9 +222,9 @@ def _end_with(parent: int) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def serve(channel: socket.socket) -> None:
+def serve(channel: socket.socket, arena: Arena | None = None) -> None:
     """Answer requests until the channel closes."""
-    reader = Reader()
+    reader = Reader(arena)
     while True:
         try:
             request, _ = wire.receive(channel)
@@ -256,11 +248,12 @@ def serve(channel: socket.socket) -> None:
 
 def main() -> None:
     """Read the arguments, set the limits, serve."""
-    handle, parent, megabytes = (int(argument) for argument in sys.argv[1:4])
+    handle, parent, megabytes, shared = (int(argument) for argument in sys.argv[1:5])
     _end_with(parent)
+    arena = Arena(shared) if shared >= 0 else None
     _limit_memory(megabytes)
     keep_freed_memory()
-    serve(socket.socket(fileno=handle))
+    serve(socket.socket(fileno=handle), arena)
     os._exit(0)
 
 
