@@ -1,18 +1,25 @@
 """Memory that a worker and its parent share."""
 
+import gc
 import os
-import sys
+import socket
+import subprocess
 from collections import deque
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from _typeset import typeset
-from pagetune.pages import arena as arena_module
+from pagetune.pages import wire
 from pagetune.pages.arena import ARENA_BYTES, Arena
+from pagetune.pages.assembly import PageParts
 from pagetune.pages.pool import Request, WorkerPool
 from pagetune.pages.store import picture_of
+from pagetune.pages.words import Words, pack
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="shared pictures are for Linux")
+pytestmark = pytest.mark.skipif(not hasattr(os, "memfd_create"), reason="the system has no sealed shared memory")
 
 
 @pytest.fixture(scope="module")
@@ -20,28 +27,50 @@ def document(tmp_path_factory):
     return typeset(tmp_path_factory.mktemp("arena") / "typeset.pdf", 3, 1)
 
 
-def pictures(document, long_side: int):
-    body = {"op": "render", "path": str(document), "format": "pdf", "pages": [0, 1, 2]}
-    request = Request(body | {"long_side": long_side, "max_pixels": None})
+def request(document, pages=(0, 1, 2), long_side: int = 400, format: str = "pdf") -> Request:
+    body = {"op": "render", "path": str(document), "format": format, "pages": list(pages)}
+    return Request(body | {"long_side": long_side, "max_pixels": None}, decode=picture_of)
+
+
+def pictures(*requests: Request) -> tuple[list[bool], list[Image.Image]]:
     with WorkerPool(1, memory_mb=3072, timeout=60) as pool:
-        events = [(event, picture_of(event)) for event in pool.events(deque([request])) if event.kind == "answer"]
-    return [type(event.blobs[0]) for event, _ in events], [picture for _, picture in events]
+        events = [event for event in pool.events(deque(requests)) if event.kind == "answer"]
+    return ["shared" in event.message for event in events], [event.value for event in events]
 
 
 def test_pictures_are_the_same_through_the_arena_and_through_the_socket(document, monkeypatch):
-    shared, there = pictures(document, 400)
+    # Two requests: the second one writes over the memory of the first.
+    shared, there = pictures(request(document), request(document, (2, 1)))
     monkeypatch.setattr(Arena, "create", lambda: None)
-    sent, here = pictures(document, 400)
-    assert set(shared) == {memoryview}
-    assert set(sent) == {bytearray}
+    sent, here = pictures(request(document), request(document, (2, 1)))
+    assert set(shared) == {True}
+    assert set(sent) == {False}
     assert [picture.tobytes() for picture in there] == [picture.tobytes() for picture in here]
     assert len({picture.tobytes() for picture in there}) == 3
 
 
+def test_a_picture_file_comes_through_the_arena_too(tmp_path):
+    drawn = Image.effect_noise((300, 200), 90).convert("RGB")
+    drawn.save(tmp_path / "scan.png")
+    shared, found = pictures(request(tmp_path / "scan.png", [0], 300, "png"))
+    assert shared == [True]
+    assert found[0].tobytes() == drawn.tobytes()
+
+
 def test_what_does_not_fit_goes_through_the_socket(document):
-    shared, there = pictures(document, 3000)
-    assert shared == [memoryview, memoryview, bytearray]
+    shared, there = pictures(request(document, long_side=3000))
+    assert shared == [True, True, False]
     assert [max(picture.size) for picture in there] == [3000] * 3
+
+
+@pytest.mark.parametrize("fault", [AttributeError, PermissionError])
+def test_a_system_that_has_no_such_memory_or_refuses_it_uses_the_socket(monkeypatch, document, fault):
+    def refuse(*_):
+        raise fault
+
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    assert Arena.create() is None
+    assert pictures(request(document, [0]))[0] == [False]
 
 
 def test_parts_do_not_overlap_and_end_with_the_block():
@@ -69,9 +98,48 @@ def test_the_size_is_sealed():
     arena.close()
 
 
-def test_a_worker_that_tells_of_a_part_outside_is_ended(document, monkeypatch):
-    body = {"op": "render", "path": str(document), "format": "pdf", "pages": [0], "long_side": 400, "max_pixels": None}
+ANSWERS = {
+    "a part outside": {"size": [10, 10], "shared": [ARENA_BYTES, 400]},
+    "a part before": {"size": [10, 10], "shared": [-400, 400]},
+    "words for numbers": {"size": [10, 10], "shared": ["0", "400"]},
+    "no part": {"size": [10, 10], "shared": []},
+    "too large a size": {"size": [60000, 60000], "shared": [0, 400]},
+    "a size of words": {"size": "10", "shared": [0, 400]},
+    "no size": {"shared": [0, 400]},
+    "no pixels": {"size": [10, 10]},
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+def test_a_worker_that_has_been_taken_over_can_only_be_ended(document, answer):
     with WorkerPool(1, memory_mb=3072, timeout=60) as pool:
-        assert [event.kind for event in pool.events(deque([Request(body)]))] == ["answer", "done"]
-        monkeypatch.setattr(arena_module, "ARENA_BYTES", 4096)  # Here; the worker knows the true size.
-        assert [event.kind for event in pool.events(deque([Request(body)]))] == ["crash"]
+        list(pool.events(deque([request(document, [0])])))
+        worker = pool._workers[0]
+        worker.wire, theirs = socket.socketpair()
+        wire.send(theirs, answer)
+        (event,) = pool.events(deque([request(document, [0])]))
+    assert event.kind == "crash"
+
+
+def test_words_that_do_not_fit_together_end_the_worker_too(document):
+    page = pack(Words(["a", "b"], np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, np.int32)))
+    with WorkerPool(1, memory_mb=3072, timeout=60) as pool:
+        list(pool.events(deque([request(document, [0])])))
+        pool._workers[0].wire, theirs = socket.socketpair()
+        head = {"page": 0, "frame": [0, 0, 9, 9, 0], "width": 9, "height": 9}
+        wire.send(theirs, head | {"fault": None, "blank": False, "pixels": ""}, page)
+        body = {"op": "pages", "path": str(document), "format": "pdf", "start": 0, "stop": 1}
+        (event,) = pool.events(deque([Request(body, decode=PageParts.of)]))
+    assert event.kind == "crash"
+
+
+def test_no_handle_is_left_when_a_worker_cannot_be_started(monkeypatch):
+    def refuse(*_, **__):
+        raise BlockingIOError
+
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with WorkerPool(1, memory_mb=3072, timeout=60) as pool, pytest.raises(BlockingIOError):
+        list(pool.events(deque([Request({"op": "probe"})])))
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
+from contextlib import suppress
 
 ARENA_BYTES = 64 << 20
-"""Room for the pictures of one request; what does not fit goes through the socket. Only what is used takes memory."""
+"""Room for the pictures of one request; what does not fit goes through the socket. Only what was ever used takes
+memory, as long as the worker lives."""
 
 
 class Arena:
@@ -21,18 +22,24 @@ class Arena:
 
     @classmethod
     def create(cls) -> Arena | None:
-        """A new block, for a child to open by its handle; None where the system has no such memory (not Linux).
+        """A new block, for a child to open by its handle; None where the system has none or refuses it.
 
         Its size is sealed: a worker that somebody has taken over must not pull it from under the parent.
         """
-        if sys.platform != "linux":
-            return None
-        import fcntl
+        try:
+            import fcntl
 
-        handle = os.memfd_create("pagetune-pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(handle, ARENA_BYTES)
-        fcntl.fcntl(handle, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        return cls(handle)
+            seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+            handle = os.memfd_create("pagetune-pictures", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        except (ImportError, AttributeError, OSError):  # Not Linux, a Python built for an old one, a sandbox.
+            return None
+        try:
+            os.ftruncate(handle, ARENA_BYTES)
+            fcntl.fcntl(handle, fcntl.F_ADD_SEALS, seals)
+            return cls(handle)
+        except OSError:
+            os.close(handle)
+            return None
 
     def clear(self) -> None:
         """Take from the start again: what was taken before has been looked at."""
@@ -53,6 +60,14 @@ class Arena:
             raise ValueError(f"bytes {at} to {at + size} of {ARENA_BYTES}")
         return memoryview(self._memory)[at : at + size].toreadonly()
 
+    def close_handle(self) -> None:
+        """Let go of the handle that the child has been given by now; the memory stays."""
+        if self.handle >= 0:
+            os.close(self.handle)
+        self.handle = -1
+
     def close(self) -> None:
-        """Let go of the handle; the memory goes with its last reader."""
-        os.close(self.handle)
+        """Let go of handle and memory, which goes with its last reader."""
+        self.close_handle()
+        with suppress(BufferError):  # Somebody still looks at a part.
+            self._memory.close()

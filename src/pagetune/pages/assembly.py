@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pagetune.pages.geometry import Frame
+from pagetune.pages.pool import Blob
 from pagetune.pages.sources import Offered
 from pagetune.pages.words import Words, join_cut_words, no_words, unpack
 from pagetune.records import Page
@@ -36,8 +37,8 @@ class PageParts:
     ocr: Words | None = None
 
     @classmethod
-    def of(cls, message: dict[str, Any], blobs: Sequence[bytearray | memoryview]) -> PageParts:
-        """From a worker's answer to "pages"."""
+    def of(cls, message: dict[str, Any], blobs: Sequence[Blob]) -> PageParts:
+        """From a worker's answer to "pages". Raises ValueError, TypeError or LookupError where it is not one."""
         frame = Frame(*message["frame"])
         parts = cls(float(message["width"]), float(message["height"]), frame, unpack(blobs))
         parts.fault, parts.blank, parts.pixels = message["fault"], bool(message["blank"]), str(message["pixels"])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pypdfium2
@@ -137,9 +137,10 @@ class PdfPage:
         costs a third of the rendering, and not everybody needs one.
         """
         stride = width * 4
-        buffer: Any = memoryview(bytearray(stride * height)) if memory is None else memory
+        buffer: Any = bytearray(b"\xff") * (stride * height) if memory is None else memory
         pixels = (ctypes.c_char * len(buffer)).from_buffer(buffer)
-        ctypes.memset(pixels, 255, len(buffer))
+        if memory is not None:
+            ctypes.memset(pixels, 255, len(buffer))
         bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_BGRx, pixels, stride)
         if not bitmap:
             raise DocumentRefused(f"no bitmap of {width} x {height} pixels")
@@ -169,9 +170,9 @@ def _layer_text(layer: Any) -> str:
 
 
 # Asked for a thousand times a page, so with plain addresses, which the generated binding would wrap one by one, and
-# without giving up the interpreter's lock, for which no other thread here waits.
+# without giving up the interpreter's lock: a call is too short to keep the thread waiting that watches the parent.
 _loose_char_box = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
-    ctypes.cast(raw.FPDFText_GetLooseCharBox, ctypes.c_void_p).value or 0
+    cast(int, ctypes.cast(raw.FPDFText_GetLooseCharBox, ctypes.c_void_p).value)
 )
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +20,24 @@ import pagetune
 from pagetune.pages import wire
 from pagetune.pages.arena import Arena
 
+Blob = bytearray | memoryview
+
 RECYCLE_AFTER = 2000
 """Requests; then a worker is replaced, since what a library leaks on damaged files adds up."""
 
 
 @dataclass(slots=True)
 class Request:
-    """One piece of work: `body` goes to the worker, `fresh` asks for a worker that has opened nothing yet."""
+    """One piece of work: `body` goes to the worker, `fresh` asks for a worker that has opened nothing yet.
+
+    `decode` makes a value of an answer's message and raw parts. What it raises (ValueError, TypeError, LookupError) is
+    the worker's fault, who is ended for it: somebody may have taken it over. It must copy what it keeps, since the
+    worker writes over a picture's memory with the next request.
+    """
 
     body: dict[str, Any]
     fresh: bool = False
+    decode: Callable[[dict[str, Any], Sequence[Blob]], Any] | None = None
 
 
 @dataclass(slots=True)
@@ -37,13 +45,14 @@ class Event:
     """An answer to a request. `kind`: one "answer" after another, then "done"; or how it failed, with the reason.
 
     "refused": the file is at fault; "memory", "crash", "time": the worker had to be ended, `used`: one that had opened
-    other files before. A memoryview among the blobs is good until the next event only: the worker writes there again.
+    other files before.
     """
 
     request: Request
     kind: Literal["answer", "done", "refused", "memory", "crash", "time"]
     message: dict[str, Any] = field(default_factory=dict)
-    blobs: list[bytearray | memoryview] = field(default_factory=list)
+    value: Any = None
+    """What the request's `decode` made of the answer."""
     reason: str = ""
     used: bool = False
 
@@ -61,44 +70,58 @@ class _Worker:
         environment = dict(os.environ)
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             environment[name] = "1"
-        # Page images in huge pages, where the C library is glibc: a page of 1280 pixels touches 5 MB three times.
-        environment.setdefault("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1")
         package = str(Path(pagetune.__file__).parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, environment.get("PYTHONPATH", "")]))
         command = [sys.executable, "-P", "-m", "pagetune.pages.worker"]
         self.arena = Arena.create()
-        handles = [theirs.fileno(), *([self.arena.handle] if self.arena else [])]
-        with theirs:
-            self.process = subprocess.Popen(
-                [*command, str(handles[0]), str(os.getpid()), str(memory_mb), str([*handles, -1][1])],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=handles,
-                start_new_session=True,
-                env=environment,
-            )
+        shared = self.arena.handle if self.arena else -1
+        handles = [theirs.fileno(), *([shared] if self.arena else [])]
+        try:
+            with theirs:
+                self.process = subprocess.Popen(
+                    [*command, str(theirs.fileno()), str(os.getpid()), str(memory_mb), str(shared)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=handles,
+                    start_new_session=True,
+                    env=environment,
+                )
+        except OSError:
+            self.wire.close()
+            if self.arena:
+                self.arena.close()
+            raise
         if self.arena:
-            self.arena.close()
+            self.arena.close_handle()
         self.request: Request | None = None
         self.deadline = 0.0
         self.served = 0
 
-    def shared(self, message: dict[str, Any]) -> list[memoryview]:
-        """The part of a message that lies in the arena. Raises BrokenWire if there is no such part."""
-        if "shared" not in message:
-            return []
+    def receive(self) -> tuple[dict[str, Any], Any]:
+        """The next message, and what the request makes of it. Raises BrokenWire, TimeoutError."""
+        assert self.request is not None
+        message, parts = wire.receive(self.wire)
+        if self.request.decode is None or message.keys() & {"done", "refused", "memory", "failed"}:
+            return message, None
+        blobs: list[Blob] = [*parts]
         try:
-            assert self.arena is not None
-            at, size = message["shared"]
-            return [self.arena.look(at, size)]
-        except (AssertionError, TypeError, ValueError) as error:
-            raise wire.BrokenWire(f"not a part of the arena: {error}") from None
+            if "shared" in message:
+                # Words are looked at where they lie, so they may not lie where the worker can change them.
+                if self.arena is None or self.request.body["op"] != "render":
+                    raise ValueError("there is no arena for it")
+                at, size = message["shared"]
+                blobs.append(self.arena.look(at, size))
+            return message, self.request.decode(message, blobs)
+        except (ValueError, TypeError, LookupError) as error:
+            raise wire.BrokenWire(f"not an answer: {error}") from None
 
     def end(self) -> int:
         """Kill the process and all that it started; its exit code, negative for a signal."""
         with suppress(OSError):
             self.wire.close()
+        if self.arena:
+            self.arena.close()
         # If it is ending by itself, its own exit code is the one that tells why.
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(0.05 if self.process.poll() is None else None)
@@ -194,8 +217,7 @@ class WorkerPool:
             self._drop(worker)
             return Event(request, "time", reason=f"took more than {self._timeout:g} s", used=used)
         try:
-            message, blobs = wire.receive(worker.wire)
-            shared = worker.shared(message)
+            message, value = worker.receive()
         except (wire.BrokenWire, TimeoutError):
             return Event(request, "crash", reason=self._cause(self._drop(worker)), used=used)
         worker.deadline = time.monotonic() + self._timeout
@@ -207,7 +229,7 @@ class WorkerPool:
             worker.served += 1
             kind: Literal["done", "refused"] = "done" if "done" in message else "refused"
             return Event(request, kind, reason=str(message.get("refused", "")), used=used)
-        return Event(request, "answer", message, [*blobs, *shared], used=used)
+        return Event(request, "answer", message, value, used=used)
 
     def _cause(self, code: int) -> str:
         name = next((known.name for known in signal.Signals if known == -code), f"exit code {code}")

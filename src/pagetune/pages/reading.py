@@ -34,6 +34,9 @@ MAX_KILLS = 3
 """A document of which so many pages have ended their worker is refused: it costs a time limit each."""
 
 
+_DECODERS: dict[str, Any] = {"pages": PageParts.of, "ocr": lambda _, blobs: unpack(blobs)}
+
+
 @dataclass(frozen=True, slots=True)
 class ReadingReport:
     """What came of reading. `documents`: all that were offered; `refused`: those of status "refused".
@@ -245,7 +248,7 @@ class _Reading:
             work.pages[index] = PageParts.lost(str(event.message["failed"]))
             task.advance()
             return
-        work.pages[index] = part = PageParts.of(event.message, event.blobs)
+        work.pages[index] = part = event.value
         wanted = self.recipe.ocr == "always" or part.fault is not None
         if self.ocr and wanted and not part.blank:
             work.pending += 1
@@ -255,7 +258,7 @@ class _Reading:
             task.advance()
 
     def _recognised(self, work: DocumentWork, event: Event, task: Task) -> None:
-        work.pages[int(event.message["page"])].ocr = unpack(event.blobs)
+        work.pages[int(event.message["page"])].ocr = event.value
         task.advance()
 
     def _failed(self, place: int, work: DocumentWork, event: Event, task: Task) -> bool:
@@ -279,7 +282,7 @@ class _Reading:
             self._give_up(place, work, where + event.reason, task)
             return False
         if body["op"] == "pages" and body["start"] < body["stop"]:
-            self.queue.appendleft(Request(body))
+            self.queue.appendleft(replace(event.request, fresh=False))
             return False
         return True
 
@@ -304,7 +307,7 @@ class _Reading:
 
     def _ask(self, place: int, work: DocumentWork, op: str, *, first: bool = False, **more: Any) -> None:
         body = {"op": op, "work": place, "path": str(work.path.absolute()), "format": work.format, **more}
-        request = Request(body | {"max_side": self.recipe.max_image_side})
+        request = Request(body | {"max_side": self.recipe.max_image_side}, decode=_DECODERS.get(op))
         if first:
             self.queue.appendleft(request)
         else:
@@ -314,7 +317,7 @@ class _Reading:
         """Try once more in a new worker, where an earlier file may have left the old one short of memory or broken."""
         if event.kind not in ("crash", "memory") or not event.used or event.request.fresh:
             return False
-        self.queue.appendleft(Request(event.request.body, fresh=True))
+        self.queue.appendleft(replace(event.request, fresh=True))
         return True
 
     def _refuse(self, place: int, offered: sources.Offered, reason: str) -> None:

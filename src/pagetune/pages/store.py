@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -17,7 +17,7 @@ from pagetune.records import Document, Page, Rect
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from pagetune.pages.pool import Event, WorkerPool
+    from pagetune.pages.pool import Blob, Event, WorkerPool
 
 DEFAULT_LONG_SIDE = 1280
 """Pixels of an image's longer side when neither bound is given."""
@@ -175,7 +175,7 @@ class PageStore:
                 source, indices = part
                 body: dict[str, Any] = {"op": "render", "path": str(source.path.absolute()), "format": source.format}
                 body |= {"pages": indices, "at": asked, "long_side": long_side, "max_pixels": max_pixels}
-                queue.append(Request(body))
+                queue.append(Request(body, decode=picture_of))
                 asked += len(indices)
 
         fill()
@@ -183,7 +183,7 @@ class PageStore:
             if event.kind == "answer":
                 self._collect(event, ids, masks, ready)
             elif event.kind in ("crash", "memory") and event.used and not event.request.fresh:
-                queue.appendleft(Request(event.request.body, fresh=True))
+                queue.appendleft(replace(event.request, fresh=True))
             elif event.kind != "done":
                 body = event.request.body
                 if not leave_out_broken:
@@ -191,7 +191,7 @@ class PageStore:
                 ready[body["at"]] = None
                 _go_on(body)
                 if body["pages"]:
-                    queue.appendleft(Request(body))
+                    queue.appendleft(replace(event.request, fresh=False))
             while given in ready:
                 if (image := ready.pop(given)) is not None:
                     yield ids[given], image
@@ -202,7 +202,7 @@ class PageStore:
         self, event: Event, ids: Sequence[str], masks: Mapping[str, Sequence[Rect]], ready: dict[int, Image | None]
     ) -> None:
         body = event.request.body
-        image = picture_of(event)
+        image = event.value
         name = ids[body["at"]]
         if mask := masks.get(name):
             paint_over(image, self.page(name), mask)
@@ -217,11 +217,16 @@ class PageStore:
                 yield self._sources[document], indices[start : start + PAGES_A_RENDERING]
 
 
-def picture_of(event: Event) -> Image:
-    """The picture, RGB, that an answer to "render" brings: a copy, since the worker will write over its own."""
+def picture_of(message: Mapping[str, Any], blobs: Sequence[Blob]) -> Image:
+    """The picture, RGB, that an answer to "render" brings: a copy. Raises ValueError where size and pixels differ."""
     from PIL import Image
 
-    return Image.frombytes("RGB", tuple(event.message["size"]), event.blobs[0], "raw", "RGBX")
+    (pixels,) = blobs
+    width, height = message["size"]
+    # Before anything is allocated: the size is the worker's word only.
+    if min(width, height) < 1 or 4 * width * height != len(pixels):
+        raise ValueError(f"{len(pixels)} bytes for a picture of {width} x {height}")
+    return Image.frombytes("RGB", (width, height), pixels, "raw", "RGBX")
 
 
 def _go_on(body: dict[str, Any]) -> None:

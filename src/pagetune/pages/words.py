@@ -46,14 +46,17 @@ def pack(words: Words) -> list[bytes]:
 
 
 def unpack(parts: Sequence[bytes | bytearray | memoryview]) -> Words:
-    """What `pack` made."""
+    """What `pack` made. Raises ValueError where the parts do not fit together."""
     text, boxes, sizes, lines = parts
-    return Words(
+    words = Words(
         str(text, "utf-8", "surrogatepass").split("\n") if text else [],
         np.frombuffer(boxes, np.float32).reshape(-1, 4),
         np.frombuffer(sizes, np.float32),
         np.frombuffer(lines, np.int32),
     )
+    if len({len(part) for part in words}) > 1:
+        raise ValueError(f"words, boxes, sizes and lines number {[len(part) for part in words]}")
+    return words
 
 
 def split_words(

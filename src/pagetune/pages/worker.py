@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -110,8 +110,8 @@ class Reader:
 
     def ocr(self, request: dict[str, Any]) -> Iterator[Answer]:
         """The words of page request["page"], read from its pixels; kept in the folder request["cache"]."""
-        image, width, height, _ = self._render(request, request["page"], request["long_side"], None)
-        image = image.convert("RGB")
+        picture = self._render(request, request["page"], request["long_side"], None)
+        image, (width, height) = picture.image.convert("RGB"), picture.points
         digest = hashlib.sha256(f"{image.size}{width:.2f}{height:.2f}".encode() + image.tobytes()).hexdigest()
         kept = Path(request["cache"]) / digest[:2] / f"{digest}.json"
         words = _load_words(kept)
@@ -123,27 +123,45 @@ class Reader:
         yield {"page": request["page"]}, pack(words)
 
     def render(self, request: dict[str, Any]) -> Iterator[Answer]:
-        """The pixels of the pages request["pages"], raw RGBX; one answer a page."""
+        """The pixels of the pages request["pages"], raw RGBX, in the arena where they fit; one answer a page."""
         for index in request["pages"]:
-            image, width, height, at = self._render(request, index, request["long_side"], request["max_pixels"])
-            head = {"page": index, "size": image.size, "points": [width, height]}
-            if at is None:
-                yield head, [image.tobytes("raw", "RGBX")]
+            picture = self._render(request, index, request["long_side"], request["max_pixels"], self._arena)
+            head = {"page": index, "size": picture.image.size, "points": picture.points}
+            if picture.at is None:
+                yield head, [picture.image.tobytes("raw", "RGBX")]
             else:
-                yield head | {"shared": [at, image.width * image.height * 4]}, []
+                width, height = picture.image.size
+                yield head | {"shared": [picture.at, 4 * width * height]}, []
 
     def _render(
-        self, request: dict[str, Any], index: int, long_side: int | None, max_pixels: int | None
-    ) -> tuple[Image.Image, float, float, int | None]:
-        """The page's picture, its width and height in points, and where in the arena its pixels are, if they are."""
+        self,
+        request: dict[str, Any],
+        index: int,
+        long_side: int | None,
+        max_pixels: int | None,
+        arena: Arena | None = None,
+    ) -> _Picture:
         file = self._open(request)
         if isinstance(file, PictureFile):
             width, height = file.size(index)
-            return file.render(index, long_side, max_pixels), float(width), float(height), None
+            image = file.render(index, long_side, max_pixels)
+            room = arena.take(4 * image.width * image.height) if arena else None
+            if room:
+                room[1][:] = image.tobytes("raw", "RGBX")
+            return _Picture(image, (float(width), float(height)), room[0] if room else None)
         with file.page(index) as page:
             pixels = fit(page.width, page.height, long_side, max_pixels)
-            at, memory = (self._arena and self._arena.take(4 * pixels[0] * pixels[1])) or (None, None)
-            return page.render(*pixels, memory), page.width, page.height, at
+            room = arena.take(4 * pixels[0] * pixels[1]) if arena else None
+            image = page.render(*pixels, memory=room[1] if room else None)
+            return _Picture(image, (page.width, page.height), room[0] if room else None)
+
+
+class _Picture(NamedTuple):
+    """A page's picture, its width and height in points, and where in the arena its pixels are, if they are there."""
+
+    image: Image.Image
+    points: tuple[float, float]
+    at: int | None
 
 
 def _pdf_page(file: PdfFile, index: int) -> Answer:
