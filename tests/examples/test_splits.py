@@ -118,6 +118,12 @@ def grams(text: str) -> set[tuple[str, ...]]:
     return {tuple(words[i : i + size]) for i in range(len(words) - size + 1)} if words else set()
 
 
+def test_short_texts_of_other_words_are_not_near_duplicates() -> None:
+    texts = {f"t{number}": f"{'w' * (number % 7 + 1)}{number}" for number in range(40)}
+    texts |= {f"pair {number}": f"w{number} x{number}" for number in range(40)}
+    assert near_duplicates(texts | {"a": "c d a", "b": "b", "c": "d e"}, 0.3) == []
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.lists(st.sampled_from("abcdefg"), max_size=14).map(" ".join), min_size=2, max_size=9),

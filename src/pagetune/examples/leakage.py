@@ -119,7 +119,8 @@ def _hash(coded: NDArray[np.uint64]) -> _Grams:
     length = min(_GRAM, len(coded))
     if not length:
         return np.zeros(0, np.uint64)
-    hashed = np.full(len(coded) - length + 1, np.uint64(length), np.uint64)
+    # From a start of many bits: a small one could cancel out a word's number, and a short text would equal another.
+    hashed = np.full(len(coded) - length + 1, length * 0xD6E8FEB86659FD93 % 2**64, np.uint64)
     for place in range(length):
         hashed = (hashed ^ coded[place : len(coded) - length + 1 + place]) * np.uint64(0x9E3779B97F4A7C15)
         hashed ^= hashed >> np.uint64(29)
