@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import string
+import tempfile
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# What `datasets` reads it copies to a cache: not to the user's own.
+os.environ["HF_DATASETS_CACHE"] = tempfile.mkdtemp(prefix="pagetune-tests-")
 # Two threads that wait for each other on a busy machine are far slower than one, for models this small.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -26,6 +30,10 @@ TOPICS = {
     "music": ["bassoon", "cello", "clarinet", "concert", "flute", "oboe", "orchestra", "rehearsal", "violin"],
 }
 """A handful of vocabularies, so that the words of a page say what it is about."""
+
+
+def pytest_sessionfinish() -> None:
+    shutil.rmtree(os.environ["HF_DATASETS_CACHE"], ignore_errors=True)
 
 
 def make_page(page_id: str, text: str, **changes: Any) -> Page:

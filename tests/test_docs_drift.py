@@ -58,6 +58,7 @@ def test_verbs_are_real(path: Path) -> None:
     from pagetune.cli.app import app
 
     verbs = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    verbs |= {group.name or getattr(group.typer_instance.info, "name", "") for group in app.registered_groups}
     named = re.findall(r"(?<!from )(?<!import )\bpagetune ([a-z][\w-]*)", path.read_text(encoding="utf-8"))
     assert verbs >= {"run", "search"}
     assert sorted(set(named) - verbs) == []

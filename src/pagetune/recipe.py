@@ -68,17 +68,63 @@ class SplitsRecipe(Section):
 
 
 class ModelRecipe(Section):
-    """The model to start from, and how a page becomes vectors."""
+    """The model to start from, how it is loaded, and how a page becomes vectors."""
 
-    name: str = Field("light", description="a preset, a Hub id or a local folder")
+    name: str = Field("light", description="light, auto, a preset, a Hub id or a local folder")
+    kind: Literal["auto", "dense", "late", "router"] = Field(
+        "auto", description="auto: as the preset or the folder says, else dense"
+    )
+    image_model: str | None = Field(None, description="the image tower of a router; `name` is its text tower")
+    revision: str | None = Field(None, description="branch, tag or commit on the Hub")
+    trust_remote_code: bool = Field(False, description="run code that the checkpoint brings along")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="of the weights")
+    attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = Field(
+        "auto", description="auto: flash_attention_2 where it is installed and the model runs on a GPU, else sdpa"
+    )
+    device_map: str | None = Field(None, description="spread a large model over devices, such as auto")
+    min_pixels: int | None = Field(None, ge=1, description="a smaller page image is enlarged; none: the model's own")
+    max_pixels: int | None = Field(None, ge=1, description="a larger page image is reduced; none: the model's own")
+    query_prompt: str | None = Field(None, description="before every query; none: the preset's or the model's own")
+    document_prompt: str | None = Field(None, description="with every page; none: the preset's or the model's own")
+    projection: int | None = Field(
+        None, ge=8, description="width of a new projection: of a late-interaction token (128), of a router's towers"
+    )
+    token_pooling: int = Field(1, ge=1, description="late interaction: a page keeps one vector of so many (at rest)")
+    encode_batch: int = Field(8, ge=1, description="page images at a time through the model")
     chunk_tokens: int = Field(128, ge=16, le=512, description="tokens of one passage of a page (light)")
     chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring passages share (light)")
     page_vectors: Literal["chunks", "pooled"] = Field("chunks", description="one vector a passage, or one a page")
 
     @model_validator(mode="after")
-    def _overlap_below_size(self) -> ModelRecipe:
+    def _sizes_fit(self) -> ModelRecipe:
         if self.chunk_overlap >= self.chunk_tokens:
             raise ValueError(f"chunk_overlap={self.chunk_overlap} must be below chunk_tokens={self.chunk_tokens}")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels={self.min_pixels} must not be above max_pixels={self.max_pixels}")
+        if self.kind == "router" and self.name not in ("auto", "router") and self.image_model is None:
+            raise ValueError("kind=router needs image_model, the image tower beside the text tower `name`")
+        return self
+
+
+class LoraRecipe(Section):
+    """Low-rank adapters (Hu et al., 2021) instead of full finetuning."""
+
+    rank: int = Field(0, ge=0, description="0: none, every weight is trained")
+    alpha: int | None = Field(None, ge=1, description="none: twice the rank")
+    dropout: float = Field(0.0, ge=0, lt=1, description="on the way into the adapters")
+    targets: tuple[str, ...] | Literal["all-linear"] = Field(
+        "all-linear", description="names of layers, or all linear ones of the language model"
+    )
+    vision: bool = Field(False, description="adapters in the vision tower too")
+    quantise: Literal["none", "4bit"] = Field("none", description="4bit: QLoRA (Dettmers et al., 2023), on a GPU")
+    keep_adapter: bool = Field(
+        False, description="save the adapter alone too, beside the model, whose weights it is always merged into"
+    )
+
+    @model_validator(mode="after")
+    def _quantised_is_adapted(self) -> LoraRecipe:
+        if self.quantise != "none" and not self.rank:
+            raise ValueError("quantise=4bit trains adapters only: set lora.rank, such as 16")
         return self
 
 
@@ -110,7 +156,9 @@ class FitRecipe(Section):
     dropout: float = Field(
         0.0, ge=0, lt=1, description="in every dropout layer while training; drawing it can double a step on a CPU"
     )
-    scale: float = Field(20.0, gt=0, description="inverse temperature of the ranking loss")
+    scale: float | None = Field(
+        None, gt=0, description="inverse temperature of the ranking loss; none: 20 of cosines, 1 of late interaction"
+    )
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
     mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
     passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
@@ -124,6 +172,25 @@ class FitRecipe(Section):
     checkpoints: int = Field(2, ge=2, description="checkpoints kept, the best and the last among them")
     bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
     seed: int = Field(17, description="order, masks and dropout in training")
+    log_fraction: float | None = Field(
+        None, gt=0, le=1, description="log the loss every so much of an epoch; none: four times an evaluation"
+    )
+    gradient_checkpointing: bool = Field(False, description="compute activations twice instead of keeping them")
+    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are cut to this length")
+    freeze_vision: bool = Field(False, description="leave the vision tower as it is (page images)")
+    projection_learning_rate: float | None = Field(
+        None, gt=0, description="of new projections (router, late interaction); none: as everything else"
+    )
+    projection_epochs: float = Field(
+        0.0, ge=0, description="router: so many epochs for the projections alone, the towers frozen, before `epochs`"
+    )
+    best: Literal["clear", "metric", "last"] = Field(
+        "clear", description="checkpoint to keep: the last unless another is clearly better, the best, or the last"
+    )
+    truncate_dim: int | None = Field(None, ge=8, description="dimension that the saved model truncates to; none: full")
+    truncate_loss: float | None = Field(
+        None, ge=0, lt=1, description="or the smallest dimension that loses no more NDCG@10 than this on validation"
+    )
 
     @model_validator(mode="after")
     def _dimensions_fall(self) -> FitRecipe:
@@ -153,6 +220,23 @@ class IndexRecipe(Section):
     refine: int = Field(10, ge=1, description="approximate search rescored over this many times the answers")
 
 
+class DatasetRecipe(Section):
+    """Datasets of page images, where they are not made from documents: one to train on, one to judge on."""
+
+    train: str | None = Field(None, description="rows to train on: a Hub id, a file or a folder")
+    train_config: str | None = Field(None, description="configuration of it (a folder in a local one)")
+    train_split: str = Field("train", description="split of it")
+    eval: str | None = Field(None, description="queries and pages to judge on: a Hub id, a file or a folder")
+    eval_config: str | None = Field(None, description="configuration of it; none: corpus, queries and qrels if there")
+    eval_split: str | None = Field(None, description="split of it; none: the only one, else test or validation")
+    revision: str | None = Field(None, description="commit, tag or branch of a dataset on the Hub")
+    max_train_rows: int | None = Field(None, ge=1, description="the first so many rows, none: all")
+    max_eval_queries: int | None = Field(None, ge=1, description="the first so many queries, none: all")
+    columns: dict[str, str] = Field({}, description="a column's name there: its name here, such as {question: query}")
+    negatives: int = Field(1, ge=0, description="negative columns that training keeps; 0: pairs")
+    skip_broken: bool = Field(False, description="leave out rows that are broken, instead of refusing the dataset")
+
+
 class Recipe(Section):
     """Everything a run does, nothing implicit."""
 
@@ -160,10 +244,12 @@ class Recipe(Section):
     queries: QueriesRecipe = QueriesRecipe()
     splits: SplitsRecipe = SplitsRecipe()
     model: ModelRecipe = ModelRecipe()
+    lora: LoraRecipe = LoraRecipe()
     mine: MineRecipe = MineRecipe()
     fit: FitRecipe = FitRecipe()
     evaluate: EvaluateRecipe = EvaluateRecipe()
     index: IndexRecipe = IndexRecipe()
+    dataset: DatasetRecipe = DatasetRecipe()
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every key present."""

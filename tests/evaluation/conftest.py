@@ -9,8 +9,8 @@ import pytest
 
 from pagetune.evaluation.evaluate import Encoded, EvaluationReport, evaluate_systems
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.retrieval import truncate
 from pagetune.models.encoding import PageVectors
+from pagetune.models.scoring import truncate
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pagetune.evaluation.ranking import best, ranking, write_trec
-from pagetune.evaluation.retrieval import fuse, rank_pages, truncate
+from pagetune.evaluation.retrieval import fuse, rank_pages
+from pagetune.models.scoring import truncate
 
 
 @dataclass(frozen=True)

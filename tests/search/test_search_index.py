@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from pagetune.errors import SearchError
-from pagetune.evaluation.retrieval import rank_pages, truncate
+from pagetune.evaluation.retrieval import rank_pages
 from pagetune.models.encoding import PageVectors
+from pagetune.models.scoring import truncate
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page
 from pagetune.search.index import SearchIndex, build_index

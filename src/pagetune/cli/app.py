@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pagetune.cli.data import data
 from pagetune.cli.demo import demo
 from pagetune.cli.evaluate import evaluate
 from pagetune.cli.fit import fit
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 for verb in (run, demo, read, queries, mine, fit, evaluate, index, search):
     app.command()(verb)
+app.add_typer(data)
 
 
 def _print_version(wanted: bool) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.evaluation.ranking import Run, best, ranking
+from pagetune.models.scoring import truncate
 
 _BLOCK = 1 << 25
 """Scores held at a time: 128 MiB of float32."""
@@ -29,16 +30,6 @@ class Passages(Protocol):
 
     @property
     def owner(self) -> NDArray[np.int64]: ...
-
-
-def truncate(vectors: NDArray[np.float32], dimension: int | None) -> NDArray[np.float32]:
-    """float32 [n, dimension]: the first `dimension` numbers of each vector, brought to length 1 (None: all)."""
-    if dimension is not None and not 0 < dimension <= vectors.shape[1]:
-        raise ValueError(f"dimension={dimension} must be between 1 and the vectors' {vectors.shape[1]}")
-    short = np.array(vectors[:, :dimension], dtype=np.float32)
-    lengths = np.linalg.norm(short, axis=1, keepdims=True)
-    np.divide(short, lengths, out=short, where=lengths > 0)
-    return short
 
 
 def rank_pages(

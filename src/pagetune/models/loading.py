@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import MissingExtra, ModelError
+from pagetune.models.late_interaction import load_late
+from pagetune.models.pixels import bound_pixels
+from pagetune.models.router import build_router
+from pagetune.models.specs import Spec, kind_of, resolve
 from pagetune.recipe import ModelRecipe
 from pagetune.workspace import file_digest
 
@@ -25,19 +29,41 @@ TEXT_TOKENS = 256
 """Tokens at which all-MiniLM-L6-v2 cuts off a text."""
 
 
-def load_model(recipe: ModelRecipe, path: Path | None = None) -> SentenceTransformer:
-    """The model that the recipe names, or the one saved in the folder `path`, ready to encode.
+def load_model(recipe: ModelRecipe, path: Path | None = None) -> Any:
+    """The model that the recipe names, or the one saved in the folder `path`, ready to encode: a SentenceTransformer,
+    or a MultiVectorEncoder where it is of late interaction.
 
     Raises ModelError for a model that cannot be loaded or is not the one expected, MissingExtra where `light`'s
     weights are not installed.
     """
+    if recipe.name == "light" and recipe.kind != "router":
+        return _load_light(light_weights(), recipe) if path is None else load_folder(path)
+    spec = resolve(recipe)
     if path is not None:
-        return load_folder(path)
-    if recipe.name == "light":
-        return _load_light(light_weights(), recipe)
-    if Path(recipe.name).is_dir():
-        return load_folder(Path(recipe.name))
-    return _load_named(recipe.name)
+        model = load_folder(path, spec)
+    elif spec.name == "light" and spec.kind != "router":
+        model = _load_light(light_weights(), recipe)
+    elif spec.kind == "router":
+        model = build_router(spec)
+    elif spec.kind == "late":
+        model = load_late(spec)
+    elif (Path(spec.name) / "modules.json").is_file():
+        model = load_folder(Path(spec.name), spec)
+    else:
+        model = _load_named(spec)
+    settle(model, spec, asked=recipe.min_pixels is not None or recipe.max_pixels is not None)
+    return model
+
+
+def settle(model: Any, spec: Spec, *, asked: bool) -> None:
+    """Bounds, prompts and padding as the spec has them, whatever the checkpoint brought along."""
+    bound_pixels(model, spec.min_pixels, spec.max_pixels, required=asked)
+    model.prompts.update(spec.prompts())
+    kind = getattr(getattr(getattr(model[0], "model", None), "config", None), "model_type", "")
+    if kind in ("siglip", "siglip2"):
+        # SigLIP reads the last place of its text whatever stands there, and has been trained on texts filled up.
+        longest = {"padding": "max_length", "max_length": 64, "truncation": True}
+        model[0].processing_kwargs = {**model[0].processing_kwargs, "text": longest}
 
 
 def save_model(model: SentenceTransformer, folder: Path) -> None:
@@ -101,20 +127,22 @@ def assemble(transformer: Transformer, recipe: ModelRecipe) -> SentenceTransform
     )
 
 
-def load_folder(path: Path) -> SentenceTransformer:
+def load_folder(path: Path, spec: Spec | None = None) -> Any:
     """The model in a Sentence Transformers folder, from the disk alone; raises ModelError where it is not one."""
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from pagetune.models.quiet import quiet
 
     modules = _read_json(path / "modules.json")
     if not isinstance(modules, list):
         raise ModelError(f"{path} is not a Sentence Transformers folder (no modules.json); give one, or a model's name")
+    arguments = (spec.arguments() if spec else {}) | {"local_files_only": True}
     try:
         with quiet():
             if any(entry["type"] == PAGE_READER for entry in modules):
                 return _load_modules(path, modules)
-            return SentenceTransformer(str(path), local_files_only=True)
+            kind = MultiVectorEncoder if kind_of(str(path)) == "late" else SentenceTransformer
+            return kind(str(path), **arguments)
     except ModelError:
         raise
     except Exception as error:
@@ -160,20 +188,28 @@ def _read_json(file: Path) -> Any:
         return None
 
 
-def _load_named(name: str) -> SentenceTransformer:
+def _load_named(spec: Spec) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
 
     from pagetune.models.quiet import quiet
 
     try:
         with quiet():
-            model = SentenceTransformer(name)
+            model = SentenceTransformer(spec.name, **spec.arguments())
     except Exception as error:
+        trust = (
+            ""
+            if spec.trust_remote_code
+            else "; if it brings its own code, look at that and set model.trust_remote_code=true"
+        )
         raise ModelError(
-            f"model {name!r} cannot be loaded: {_one_line(error)}; give 'light', a folder or a Hub id in reach"
+            f"model {spec.name!r} cannot be loaded: {_one_line(error)}; "
+            f"give 'light', a folder or a Hub id in reach{trust}"
         ) from error
     if not model.supports("text"):
-        raise ModelError(f"model {name!r} takes {model.modalities}, a search begins with a text; choose another model")
+        raise ModelError(
+            f"model {spec.name!r} takes {model.modalities}, a search begins with a text; choose another model"
+        )
     return model
 
 

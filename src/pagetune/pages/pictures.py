@@ -50,11 +50,12 @@ class PictureFile:
             turns = self._turns()
             # A JPEG decoder can stop at an eighth of the size, which is most of the work saved.
             self._image.draft("RGB", (max(pixels), max(pixels)))
-            image = _as_rgb(ImageOps.exif_transpose(self._image) if turns else self._image)
+            image = as_rgb(ImageOps.exif_transpose(self._image) if turns else self._image)
             return image if image.size == pixels else image.resize(pixels, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
-def _as_rgb(image: Image.Image) -> Image.Image:
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as RGB: on white where it is see-through, stretched to its range where it is 16 bits."""
     if image.mode.startswith("I;16") or image.mode in ("I", "F"):
         values = np.asarray(image, np.float32)
         low, high = float(values.min()), float(values.max())

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from pagetune.errors import SearchError
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.retrieval import Passages, truncate
+from pagetune.evaluation.retrieval import Passages
+from pagetune.models.scoring import truncate
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
 from pagetune.models.hardware import has_bfloat16
@@ -14,7 +14,6 @@ from pagetune.training.validation import METRIC
 
 if TYPE_CHECKING:
     import torch
-    from sentence_transformers import SentenceTransformerTrainingArguments
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +52,29 @@ def use_bfloat16(recipe: FitRecipe, device: torch.device) -> bool:
 
 
 def training_arguments(
-    recipe: FitRecipe, planned: Plan, folder: Path, device: torch.device, *, judged: bool
-) -> SentenceTransformerTrainingArguments:
-    """The arguments; `judged`: validation queries steer which checkpoint is kept and when to stop."""
-    from sentence_transformers import SentenceTransformerTrainingArguments
+    recipe: FitRecipe,
+    planned: Plan,
+    folder: Path,
+    device: torch.device,
+    *,
+    judged: bool,
+    late: bool = False,
+    **more: Any,
+) -> Any:
+    """The arguments; `judged`: validation queries steer which checkpoint is kept and when to stop. `late`: those of a
+    late-interaction model. `more` goes to Sentence Transformers' class as it is."""
+    from sentence_transformers import MultiVectorEncoderTrainingArguments, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
-    return SentenceTransformerTrainingArguments(
+    kind: Any = MultiVectorEncoderTrainingArguments if late else SentenceTransformerTrainingArguments
+    return kind(
         output_dir=str(folder),
         max_steps=planned.steps,
         per_device_train_batch_size=planned.batch_size,
         learning_rate=planned.learning_rate,
         warmup_steps=round(recipe.warmup * planned.steps),
+        max_grad_norm=recipe.max_grad_norm,
+        gradient_checkpointing=recipe.gradient_checkpointing,
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         dataloader_drop_last=True,
         bf16=use_bfloat16(recipe, device),
@@ -79,8 +89,15 @@ def training_arguments(
         metric_for_best_model=f"eval_{METRIC}" if judged else None,
         greater_is_better=True if judged else None,
         restore_callback_states_from_checkpoint=True,
-        logging_steps=max(1, planned.interval // 4),
+        logging_steps=_log_interval(recipe, planned),
         disable_tqdm=True,
         report_to="none",
         dataloader_pin_memory=False,
+        **more,
     )
+
+
+def _log_interval(recipe: FitRecipe, planned: Plan) -> int:
+    if recipe.log_fraction is None:
+        return max(1, planned.interval // 4)
+    return max(1, round(recipe.log_fraction * planned.steps_an_epoch))

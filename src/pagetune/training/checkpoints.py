@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 STATE = "trainer_state.json"
 MARKER = "fit.json"
+TRAINED = "trained.safetensors"
+"""A checkpoint of a model with adapters: only what is trained."""
 
 
 def prepare_folder(folder: Path, identity: str) -> dict[str, Any]:
@@ -69,9 +71,13 @@ def read_state(checkpoint: Path) -> TrainerState:
 
 
 def load_weights(model: SentenceTransformer, checkpoint: Path) -> None:
-    """Put a checkpoint's weights into the model."""
+    """Put a checkpoint's weights into the model; of a model with adapters, those and nothing else."""
+    from pagetune.models.adapters import has_adapters, load_trained
     from pagetune.models.loading import load_folder
 
+    if has_adapters(model):
+        load_trained(model, checkpoint / TRAINED)
+        return
     model.load_state_dict(load_folder(checkpoint).state_dict())
 
 

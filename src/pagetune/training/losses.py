@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
 from pagetune.recipe import FitRecipe
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from torch import nn
 
 
-def ranking_loss(model: SentenceTransformer, recipe: FitRecipe, batch_size: int) -> nn.Module:
+DENSE_SCALE, LATE_SCALE = 20.0, 1.0
+"""Inverse temperatures: a cosine lies between -1 and 1, MaxSim adds up as many of them as the query has tokens."""
+
+
+def ranking_loss(model: Any, recipe: FitRecipe, batch_size: int) -> nn.Module:
     """Multiple-negatives ranking loss inside MatryoshkaLoss, both of Sentence Transformers.
 
-    Batches above recipe.mini_batch_size go through the gradient cache (Gao et al. 2021), which holds the activations
-    of one mini-batch at a time and embeds twice for it; smaller ones have nothing to save and go without.
+    A late-interaction model is ranked by MaxSim, without Matryoshka: its tokens' vectors are narrow already. Batches
+    above recipe.mini_batch_size go through the gradient cache (Gao et al. 2021), which holds the activations of one
+    mini-batch at a time and embeds twice for it; smaller ones have nothing to save and go without.
     """
+    from pagetune.models.late_interaction import is_late
+
+    cached = batch_size > recipe.mini_batch_size
+    if is_late(model):
+        return _late_loss(model, recipe, cached)
     from sentence_transformers.sentence_transformer.losses import (
         CachedMultipleNegativesRankingLoss,
         MatryoshkaLoss,
@@ -25,14 +34,28 @@ def ranking_loss(model: SentenceTransformer, recipe: FitRecipe, batch_size: int)
     )
 
     inner: nn.Module
-    if batch_size > recipe.mini_batch_size:
-        inner = CachedMultipleNegativesRankingLoss(model, scale=recipe.scale, mini_batch_size=recipe.mini_batch_size)
+    scale = recipe.scale or DENSE_SCALE
+    if cached:
+        inner = CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=recipe.mini_batch_size)
     else:
-        inner = MultipleNegativesRankingLoss(model, scale=recipe.scale)
+        inner = MultipleNegativesRankingLoss(model, scale=scale)
     return MatryoshkaLoss(model, inner, matryoshka_dims=dimensions(model, recipe))
 
 
-def dimensions(model: SentenceTransformer, recipe: FitRecipe) -> list[int]:
+def _late_loss(model: Any, recipe: FitRecipe, cached: bool) -> nn.Module:
+    from sentence_transformers.multi_vector_encoder.losses import (
+        CachedMultiVectorMultipleNegativesRankingLoss,
+        MultiVectorMultipleNegativesRankingLoss,
+    )
+
+    scale = recipe.scale or LATE_SCALE
+    # ColQwen2's processor pads the patches of a batch, which the library's cache cannot part into mini-batches.
+    if cached and getattr(model[0].model.config, "model_type", "") != "colqwen2":
+        return CachedMultiVectorMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=recipe.mini_batch_size)
+    return MultiVectorMultipleNegativesRankingLoss(model, scale=scale)
+
+
+def dimensions(model: Any, recipe: FitRecipe) -> list[int]:
     """The recipe's dimensions that the model has, and always its own width, widest first."""
     width = model.get_embedding_dimension()
     if not width:

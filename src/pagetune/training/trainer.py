@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +18,19 @@ from pagetune.training.arguments import Plan, plan, training_arguments, use_bflo
 from pagetune.training.checkpoints import (
     has_ended,
     last_checkpoint,
-    load_weights,
     note,
     prepare_folder,
     read_state,
 )
 from pagetune.training.choice import choose_examples
+from pagetune.training.loop import FitReport, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
-from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation, clearly_better
+from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
 from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from transformers import TrainerState
 
     from pagetune.examples.datasets import RetrievalData
 
@@ -40,33 +39,6 @@ EVALUATION_SHARE = 0.15
 
 FEWEST_WORDS = 15_000
 """Words of the pages that validation ranks, at least: fewer say nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class FitReport:
-    """What a fit did.
-
-    `history` holds a record a moment: `step` with `loss` (mean since the last), or with `ndcg` (validation NDCG@10);
-    step 0 is the model before training. `kept_step` is the checkpoint that was kept, `kept_ndcg` its validation.
-    """
-
-    examples: int
-    batch_size: int
-    steps: int
-    steps_done: int
-    kept_step: int
-    base_ndcg: float | None
-    kept_ndcg: float | None
-    validation_queries: int
-    validation_pages: int
-    bfloat16: bool
-    stopped_early: bool
-    seconds: float
-    history: tuple[dict[str, float], ...]
-
-    def summary(self) -> dict[str, Any]:
-        """The same as plain values."""
-        return asdict(self) | {"history": list(self.history)}
 
 
 def fit_model(
@@ -118,42 +90,17 @@ def fit_model(
         note(folder, noted)
     last = last_checkpoint(folder)
     if last is None or not has_ended(last, planned.steps):
-        _train(_trainer(model, pairs, planned, evaluator, recipe, folder), planned.steps, recipe, last, progress)
+        trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
+        with _while_training(model, recipe):
+            run(trainer, planned.steps, last, progress)
         last = last_checkpoint(folder)
         assert last is not None, "the last step is saved"
         assert has_ended(last, planned.steps), f"{last} is not the end"
     state = read_state(last)
-    kept = _keep(model, last, state, evaluator)
+    kept = keep(model, last, state, evaluator, recipe.fit.best)
     bfloat16 = use_bfloat16(recipe.fit, model.device)
-    return _report(state, kept, len(chosen), planned, evaluator, noted, bfloat16, time.monotonic() - began)
-
-
-def _train(trainer: Any, steps: int, recipe: Recipe, last: Path | None, progress: Progress) -> None:
-    """Train to the end, from the checkpoint `last` where there is one."""
-    with progress.task("fit", steps, "steps") as task, _quiet(), _while_training(trainer.model, recipe):
-        trainer.add_callback(_reporter(task, progress))
-        trainer.train(resume_from_checkpoint=None if last is None else str(last))
-    trainer.model.zero_grad(set_to_none=True)
-
-
-def _keep(model: SentenceTransformer, last: Path, state: TrainerState, evaluator: ValidationEvaluator | None) -> int:
-    """Put the weights to keep into the model; returns their step.
-
-    The last ones have seen most, and the best of many evaluations on few queries is best by chance: it is kept only
-    where, query by query, it is better than the last by more than the standard error of the difference.
-    """
-    step = state.best_global_step or state.global_step
-    best = last.with_name(f"checkpoint-{step}")
-    if evaluator is None or best == last or not best.exists():
-        load_weights(model, last)
-        return state.global_step
-    load_weights(model, best)
-    of_the_best = evaluator.values(model)
-    load_weights(model, last)
-    if not clearly_better(of_the_best, evaluator.values(model)):
-        return state.global_step
-    load_weights(model, best)
-    return step
+    judged = (len(evaluator.chosen.queries), len(evaluator.chosen.pages)) if evaluator else None
+    return report(state, kept, len(chosen), planned, judged, noted, bfloat16, time.monotonic() - began)
 
 
 @contextmanager
@@ -222,10 +169,10 @@ def _trainer(
     model.model_card_data.widget = [{"text": text} for text in pairs.queries[:3]]
     model.model_card_data.generate_widget_examples = False
     judged = evaluator is not None
-    callbacks: list[Any] = [_finisher(judged)]
+    callbacks: list[Any] = [finisher(judged)]
     if judged:
         callbacks.append(EarlyStoppingCallback(early_stopping_patience=recipe.fit.patience))
-    with _quiet():
+    with quiet_training():
         trainer = OnePageTrainer(
             model=model,
             args=training_arguments(recipe.fit, planned, folder, model.device, judged=judged),
@@ -236,95 +183,3 @@ def _trainer(
         )
     trainer.remove_callback(PrinterCallback)
     return trainer
-
-
-def _finisher(judged: bool) -> Any:
-    from transformers import TrainerCallback
-
-    class Finisher(TrainerCallback):
-        """Judges and saves the last step too, wherever it falls."""
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step >= state.max_steps:
-                control.should_save = True
-                control.should_evaluate = judged
-
-    return Finisher()
-
-
-def _reporter(task: Any, progress: Progress) -> Any:
-    from transformers import TrainerCallback
-
-    class Reporter(TrainerCallback):
-        """Hands steps, loss and validation to the caller's progress."""
-
-        loss: float | None = None
-
-        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step:
-                task.advance(state.global_step)
-                progress.say(f"fit: continued from step {state.global_step} of {state.max_steps}")
-
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            task.advance()
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-            self.loss = (logs or {}).get("loss", self.loss)
-
-        def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-            value = (metrics or {}).get(f"eval_{METRIC}")
-            loss = "" if self.loss is None else f", loss {self.loss:.3f}"
-            progress.say(f"fit: step {state.global_step} of {state.max_steps}{loss}, validation NDCG@10 {value:.3f}")
-
-    return Reporter()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """`quiet`, and the bars of datasets besides."""
-    import datasets
-
-    from pagetune.models.quiet import quiet
-
-    bars_off = datasets.are_progress_bars_disabled()
-    datasets.disable_progress_bars()
-    try:
-        with quiet():
-            yield
-    finally:
-        if not bars_off:
-            datasets.enable_progress_bars()
-
-
-def _report(
-    state: TrainerState,
-    kept: int,
-    examples: int,
-    planned: Plan,
-    evaluator: ValidationEvaluator | None,
-    noted: dict[str, Any],
-    bfloat16: bool,
-    seconds: float,
-) -> FitReport:
-    history: list[dict[str, float]] = []
-    if evaluator is not None:
-        history.append({"step": 0, "ndcg": noted["base_ndcg"]})
-    for record in state.log_history:
-        for key, name in (("loss", "loss"), (f"eval_{METRIC}", "ndcg")):
-            if key in record:
-                history.append({"step": record["step"], name: float(record[key])})
-    return FitReport(
-        examples=examples,
-        batch_size=planned.batch_size,
-        steps=planned.steps,
-        steps_done=state.global_step,
-        kept_step=kept,
-        base_ndcg=noted.get("base_ndcg"),
-        kept_ndcg=next((record["ndcg"] for record in history if record["step"] == kept and "ndcg" in record), None),
-        validation_queries=len(evaluator.chosen.queries) if evaluator else 0,
-        validation_pages=len(evaluator.chosen.pages) if evaluator else 0,
-        bfloat16=bfloat16,
-        stopped_early=state.global_step < planned.steps,
-        seconds=seconds,
-        history=tuple(history),
-    )

@@ -1,0 +1,98 @@
+"""Judging a model on page images: every page and query encoded once, ranked at every Matryoshka dimension."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.evaluation.metrics import QueryScores, score_run
+from pagetune.evaluation.ranking import Run, best
+from pagetune.evaluation.retrieval import Passages
+from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.scoring import score_pages
+from pagetune.progress import SILENT, Progress
+
+if TYPE_CHECKING:
+    from pagetune.examples.visual import ImageEvalSet
+
+Matrix = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModelScores:
+    """One model on one evaluation set. `by_dimension`: the scores of every query, widest dimension first."""
+
+    by_dimension: Mapping[int, QueryScores]
+    run: Run
+    """At the full dimension."""
+    vectors_per_page: float
+    bytes_per_page: float
+    """At the full dimension, in float32."""
+    seconds_pages: float
+    """0 where every page came from the cache."""
+    seconds_queries: float
+
+    @property
+    def full(self) -> QueryScores:
+        """The scores at the model's own dimension."""
+        return next(iter(self.by_dimension.values()))
+
+
+def judge_model(
+    model: Any,
+    chosen: ImageEvalSet,
+    dimensions: Sequence[int] = (),
+    *,
+    batch_size: int = 8,
+    token_pooling: int = 1,
+    depth: int = 100,
+    cache: Path | None = None,
+    progress: Progress = SILENT,
+) -> ModelScores:
+    """Encode, rank and score. `dimensions`: Matryoshka dimensions besides the full one; a late-interaction model has
+    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim)."""
+    began = time.monotonic()
+    keys = {page: chosen.page_key(page) for page in chosen.page_ids}
+    pages = encode_pictures(
+        model,
+        keys,
+        chosen.images,
+        batch_size=batch_size,
+        token_pooling=token_pooling,
+        cache=cache,
+        progress=progress,
+    )
+    middle = time.monotonic()
+    queries = encode_texts(model, list(chosen.queries.values()))
+    ended = time.monotonic()
+    full = pages.vectors.shape[1]
+    several = len(pages.vectors) > len(pages.ids) or any(len(query) > 1 for query in queries)
+    sizes = [full] if several else [full, *sorted({d for d in dimensions if d < full}, reverse=True)]
+    runs = {size: rank(list(chosen.queries), queries, pages, dimension=size, depth=depth) for size in sizes}
+    return ModelScores(
+        {size: score_run(run, chosen.qrels) for size, run in runs.items()},
+        runs[full],
+        len(pages.vectors) / max(1, len(pages.ids)),
+        4 * full * len(pages.vectors) / max(1, len(pages.ids)),
+        middle - began,
+        ended - middle,
+    )
+
+
+def rank(
+    query_ids: Sequence[str],
+    queries: Sequence[Matrix],
+    pages: Passages,
+    *,
+    dimension: int | None = None,
+    depth: int = 100,
+) -> Run:
+    """The `depth` best pages of each query, as `score_pages` scores them. A tie is broken by the page's id."""
+    scores = np.round(score_pages(queries, pages.vectors, pages.owner, dimension), 6)
+    return {name: best(row, pages.ids, depth) for name, row in zip(query_ids, scores, strict=True)}

@@ -1,0 +1,209 @@
+"""Sets of page images: one to train on, one to judge on.
+
+Pictures stay encoded until they are used, and each has a content key, so that duplicates are known without decoding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.errors import DataError
+from pagetune.workspace import fingerprint
+
+if TYPE_CHECKING:
+    from typing import TypeAlias
+
+    from datasets import Dataset
+    from PIL.Image import Image
+
+    from pagetune.examples.encoded import EncodedPages
+    from pagetune.examples.fetching import Fetcher
+    from pagetune.recipe import DatasetRecipe
+
+    Source: TypeAlias = str | Path | Dataset | Sequence[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class ImageTrainSet:
+    """Examples to train on.
+
+    `dataset` has the columns query (string), image, negative_0 … negative_{n-1} (Image, RGB when decoded), and label
+    if there is one, in this order. `keys` has for each but label a list over the rows of content keys: the sha256 of
+    the query's text or of the picture's encoded bytes. `sizes` has for each picture its width, height and bytes.
+    `found` are the columns of the source; `broken` says of each row left out why.
+    """
+
+    dataset: Dataset
+    keys: dict[str, list[str]]
+    negatives: int
+    name: str = "rows"
+    sizes: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
+    found: tuple[str, ...] = ()
+    broken: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def image(self, row: int, column: str = "image") -> Image:
+        """The picture of a row, decoded now: RGB. Raises DataError for a damaged picture."""
+        from datasets import Image as Encoded
+
+        from pagetune.examples.pictures import to_rgb
+
+        cells = self.dataset.select_columns([column]).cast_column(column, Encoded(decode=False))
+        return to_rgb(cells[row][column], f"{self.name}: example {row}: {column}")
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of pictures, in order."""
+        return ["image", *(f"negative_{slot}" for slot in range(self.negatives))]
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal content, wherever it was read from."""
+        labels = [*self.dataset["label"]] if self.has_label else None
+        return fingerprint("image train set", self.keys, self.negatives, labels)
+
+    @property
+    def has_label(self) -> bool:
+        return "label" in self.dataset.column_names
+
+    @property
+    def form(self) -> str:
+        """What the rows are, in words."""
+        kind = f"triplets with {self.negatives} negative(s)" if self.negatives else "pairs"
+        return f"labelled {kind}" if self.has_label else kind
+
+
+@dataclass(frozen=True, eq=False)
+class ImageEvalSet:
+    """Queries, the pages to find them among, and which pages answer which query (query id -> page id -> grade).
+
+    `form` is "rows" (each query's image its only answer) or "BEIR" (corpus, queries, qrels).
+    """
+
+    queries: dict[str, str]
+    page_ids: tuple[str, ...]
+    qrels: dict[str, dict[str, int]]
+    pages: EncodedPages
+    name: str = "rows"
+    form: str = "rows"
+    broken: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def image(self, page_id: str) -> Image:
+        """The page, decoded now: RGB. Raises DataError for an unknown page or a damaged picture."""
+        from pagetune.examples.pictures import to_rgb
+
+        return to_rgb(self.pages.cell(page_id), f"{self.name}: page {page_id!r}: image")
+
+    def images(self, ids: Iterable[str] | None = None) -> Iterator[Image]:
+        """The pages of these ids, or all in order, each decoded when it is asked for."""
+        for page_id in self.page_ids if ids is None else ids:
+            yield self.image(page_id)
+
+    def page_key(self, page_id: str) -> str:
+        """The sha256 of the page's encoded bytes. Raises DataError for an unknown page."""
+        return self.pages.key(page_id)
+
+    @property
+    def fingerprint(self) -> str:
+        """Equal for equal content, wherever it was read from."""
+        pages = [(page, self.page_key(page)) for page in self.page_ids]
+        return fingerprint("image eval set", [*self.queries.items()], pages, self.qrels)
+
+
+def load_train_set(recipe: DatasetRecipe, fetcher: Fetcher | None = None) -> ImageTrainSet:
+    """The set that a recipe trains on. Raises DataError, one line that names the place, the value and the fix."""
+    if recipe.train is None:
+        raise DataError("dataset.train is not set; give a Hub id, a file or a folder")
+    return make_train_set(
+        recipe.train,
+        config=recipe.train_config,
+        split=recipe.train_split,
+        columns=recipe.columns,
+        negatives=recipe.negatives,
+        max_rows=recipe.max_train_rows,
+        revision=recipe.revision,
+        skip_broken=recipe.skip_broken,
+        fetcher=fetcher,
+    )
+
+
+def load_eval_set(recipe: DatasetRecipe, fetcher: Fetcher | None = None) -> ImageEvalSet:
+    """The set that a recipe judges on. Raises DataError, one line that names the place, the value and the fix."""
+    if recipe.eval is None:
+        raise DataError("dataset.eval is not set; give a Hub id, a file or a folder")
+    return make_eval_set(
+        recipe.eval,
+        config=recipe.eval_config,
+        split=recipe.eval_split,
+        columns=recipe.columns,
+        max_queries=recipe.max_eval_queries,
+        revision=recipe.revision,
+        skip_broken=recipe.skip_broken,
+        fetcher=fetcher,
+    )
+
+
+def make_train_set(
+    source: Source,
+    *,
+    config: str | None = None,
+    split: str | None = "train",
+    columns: Mapping[str, str] | None = None,
+    negatives: int | None = None,
+    max_rows: int | None = None,
+    revision: str | None = None,
+    skip_broken: bool = False,
+    fetcher: Fetcher | None = None,
+) -> ImageTrainSet:
+    """A training set of any source of `sources.open_rows`, rows in Python included. `negatives` none: all there are.
+
+    Raises DataError for a missing column, or for the first broken row unless `skip_broken`.
+    """
+    from pagetune.examples.sources import open_rows
+    from pagetune.examples.training_rows import train_set
+    from pagetune.examples.triplets import read_triplets
+
+    rows = open_rows(source, config=config, split=split, columns=columns, revision=revision)
+    return train_set(read_triplets(rows, negatives, max_rows, skip_broken, fetcher))
+
+
+def make_eval_set(
+    source: Source,
+    *,
+    config: str | None = None,
+    split: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    max_queries: int | None = None,
+    revision: str | None = None,
+    skip_broken: bool = False,
+    fetcher: Fetcher | None = None,
+) -> ImageEvalSet:
+    """An evaluation set of a source in either form; a source with corpus, queries and qrels is read as BEIR.
+
+    Raises DataError for a missing column, or for the first broken row unless `skip_broken`.
+    """
+    from pagetune.examples.judged import open_tables, rows_set, tables_set
+    from pagetune.examples.sources import has_beir_layout, open_rows
+    from pagetune.examples.triplets import read_triplets
+
+    if config is None and has_beir_layout(source, revision):
+        return tables_set(*open_tables(source, split, columns, revision), max_queries, skip_broken, fetcher)
+    rows = open_rows(source, config=config, split=split, columns=columns, revision=revision)
+    return rows_set(read_triplets(rows, None, max_queries, skip_broken, fetcher, training=False))
+
+
+def require_label(train_set: ImageTrainSet, loss: str = "the loss") -> None:
+    """Raise DataError if the set has no label, naming the columns that it has."""
+    if not train_set.has_label:
+        raise DataError(
+            f"{train_set.name}: {loss} needs a column 'label', but there are {[*train_set.found]}; "
+            "add it, name it with dataset.columns={THERE: label}, or use a loss without labels"
+        )

@@ -1,0 +1,273 @@
+"""Finetuning on page images: any model that takes them, whole or by adapters, killed and continued at any moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
+
+from pagetune.errors import ModelError
+from pagetune.models.adapters import add_adapters, freeze_vision, has_adapters, load_trained, save_trained
+from pagetune.models.encoding import PageVectors, fingerprint_model
+from pagetune.models.late_interaction import PROJECTION, is_late
+from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.router import PROJECTIONS, is_router
+from pagetune.models.scoring import Matrix, score_pages
+from pagetune.progress import SILENT, Progress
+from pagetune.recipe import FitRecipe, Recipe
+from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
+from pagetune.training.checkpoints import TRAINED, has_ended, last_checkpoint, note, prepare_folder, read_state
+from pagetune.training.loop import FitReport, finisher, keep, quiet_training, report, run
+from pagetune.training.losses import dimensions, ranking_loss
+from pagetune.training.validation import METRIC, ndcg
+from pagetune.workspace import fingerprint
+
+if TYPE_CHECKING:
+    from pagetune.examples.visual import ImageEvalSet, ImageTrainSet
+
+PROJECTIONS_FOLDER = "projections"
+
+
+class ImageEvaluator(SentenceEvaluator):
+    """Ranks the pages of an evaluation set and reports NDCG@10 at every dimension, each page encoded once."""
+
+    def __init__(self, chosen: ImageEvalSet, recipe: Recipe) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.recipe = recipe
+        self.primary_metric = METRIC
+
+    def __call__(
+        self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
+    ) -> dict[str, float]:
+        """NDCG@10 of the model as it is now, and at each Matryoshka dimension; nothing is written."""
+        pages, queries = self._encode(model)
+        sizes = [] if is_late(model) else dimensions(model, self.recipe.fit)[1:]
+        found = {METRIC: float(self._judge(queries, pages, None).mean())}
+        return found | {f"{METRIC}_{size}d": float(self._judge(queries, pages, size).mean()) for size in sizes}
+
+    def values(self, model: Any) -> NDArray[np.float64]:
+        """float64 [queries]: each query's NDCG@10 with the model as it is now."""
+        pages, queries = self._encode(model)
+        return self._judge(queries, pages, None)
+
+    def by_dimension(self, model: Any) -> dict[int, float]:
+        """NDCG@10 at the model's own dimension and every Matryoshka dimension, widest first."""
+        pages, queries = self._encode(model)
+        return {size: float(self._judge(queries, pages, size).mean()) for size in dimensions(model, self.recipe.fit)}
+
+    def _encode(self, model: Any) -> tuple[PageVectors, list[Matrix]]:
+        training = model.training
+        try:
+            model.eval()
+            keys = {page: self.chosen.page_key(page) for page in self.chosen.page_ids}
+            pages = encode_pictures(model, keys, self.chosen.images, batch_size=self.recipe.model.encode_batch)
+            return pages, encode_texts(model, list(self.chosen.queries.values()))
+        finally:
+            model.train(training)
+
+    def _judge(self, queries: list[Matrix], pages: PageVectors, size: int | None) -> NDArray[np.float64]:
+        # Ties go by the page's id, as everywhere: pages that share their nearest patch, a blank one, do tie.
+        order = np.argsort(np.array(pages.ids), kind="stable")
+        scores = np.round(score_pages(queries, pages.vectors, pages.owner, size), 6)[:, order]
+        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
+        return np.array(
+            [
+                ndcg(self.chosen.qrels[query], [pages.ids[order[place]] for place in row])
+                for query, row in zip(self.chosen.queries, best, strict=True)
+            ]
+        )
+
+
+def fit_images(
+    model: Any,
+    train: ImageTrainSet,
+    judged: ImageEvalSet | None,
+    recipe: Recipe,
+    folder: Path,
+    progress: Progress = SILENT,
+) -> FitReport:
+    """Train `model` in place on queries and the images of the pages that answer them.
+
+    `judged` steers which checkpoint is kept; without it the last one is. A router is first aligned: its projections
+    alone, the towers frozen, for `fit.projection_epochs`. `folder` holds the checkpoints; a fit of the same set, recipe
+    and model that finds whole checkpoints there goes on from the last one. Adapters are left beside the weights:
+    `models.adapters.merge_adapters`. Raises DataError, ModelError.
+    """
+    _check(model, recipe)
+    began = time.monotonic()
+    identity = [fingerprint_model(model), train.fingerprint, "" if judged is None else judged.fingerprint]
+    if recipe.fit.freeze_vision:
+        freeze_vision(model)
+    if recipe.lora.rank:
+        add_adapters(model, recipe.lora)
+    if is_router(model) and recipe.fit.projection_epochs:
+        _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress)
+    evaluator = ImageEvaluator(judged, recipe) if judged is not None else None
+    return _Fit(model, train, evaluator, recipe, folder, identity, _rates(model, recipe.fit), progress).run(began)
+
+
+def choose_dimension(by_dimension: Mapping[int, float], loss: float) -> int:
+    """The smallest dimension whose NDCG@10 is at most `loss` below that of the full one."""
+    full = by_dimension[max(by_dimension)]
+    return min(size for size, value in by_dimension.items() if value >= full - loss - 1e-9)
+
+
+def _align(
+    model: Any, train: ImageTrainSet, recipe: Recipe, folder: Path, identity: list[str], progress: Progress
+) -> None:
+    """Train the projections of a router alone, its towers frozen."""
+    import re
+
+    progress.say("fit: the projections first, the towers frozen")
+    trained = {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+    first = recipe.fit.model_copy(
+        update={
+            "epochs": recipe.fit.projection_epochs,
+            "learning_rate": recipe.fit.projection_learning_rate or recipe.fit.learning_rate,
+        }
+    )
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(bool(re.search(PROJECTIONS, name)))
+    try:
+        changed = recipe.model_copy(update={"fit": first})
+        _Fit(model, train, None, changed, folder, [*identity, "projections"], {}, progress).run(time.monotonic())
+    finally:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_(trained[name])
+
+
+def _rates(model: Any, recipe: FitRecipe) -> dict[str, float]:
+    """Learning rates of parts of the model, by a pattern of their parameters' names."""
+    import re
+
+    if recipe.projection_learning_rate is None:
+        return {}
+    pattern = PROJECTIONS if is_router(model) else PROJECTION
+    if not any(re.search(pattern, name) for name, _ in model.named_parameters()):
+        raise ModelError("fit.projection_learning_rate: the model has no projection of its own; leave it out")
+    return {pattern: recipe.projection_learning_rate}
+
+
+def _check(model: Any, recipe: Recipe) -> None:
+    missing = [kind for kind in ("text", "image") if not model.supports(kind)]
+    if missing:
+        raise ModelError(f"the model takes {model.modalities}, not {missing[0]}; page images need a model of both")
+    cached = recipe.fit.batch_size > recipe.fit.mini_batch_size
+    if recipe.fit.gradient_checkpointing and cached:
+        raise ModelError(
+            f"fit.gradient_checkpointing=true with fit.batch_size={recipe.fit.batch_size} above "
+            f"fit.mini_batch_size={recipe.fit.mini_batch_size}: the gradient cache computes everything twice already "
+            "and holds one mini-batch; lower mini_batch_size instead"
+        )
+
+
+class _Fit:
+    """One run of the trainer, to its end."""
+
+    def __init__(
+        self,
+        model: Any,
+        train: ImageTrainSet,
+        evaluator: ImageEvaluator | None,
+        recipe: Recipe,
+        folder: Path,
+        identity: list[str],
+        rates: dict[str, float],
+        progress: Progress,
+    ) -> None:
+        self.model, self.train, self.evaluator = model, train, evaluator
+        self.recipe, self.folder, self.identity = recipe, folder, identity
+        self.rates, self.progress = rates, progress
+
+    def run(self, began: float) -> FitReport:
+        """Train, keep a checkpoint, report."""
+        fit, evaluator = self.recipe.fit, self.evaluator
+        planned = plan(len(self.train), len(set(self.train.keys["image"])), fit)
+        settings = [fit.model_dump(), self.recipe.model.model_dump(), self.recipe.lora.model_dump(), asdict(planned)]
+        noted = prepare_folder(self.folder, fingerprint(*self.identity, settings))
+        if evaluator is not None and "base_ndcg" not in noted:
+            noted["base_ndcg"] = evaluator(self.model)[METRIC]
+            note(self.folder, noted)
+        last = last_checkpoint(self.folder)
+        if last is None or not has_ended(last, planned.steps):
+            run(self.trainer(planned), planned.steps, last, self.progress)
+            last = last_checkpoint(self.folder)
+            assert last is not None, "the last step is saved"
+        state = read_state(last)
+        kept = keep(self.model, last, state, evaluator, fit.best)
+        sizes = (len(evaluator.chosen.queries), len(evaluator.chosen.page_ids)) if evaluator else None
+        bfloat16 = use_bfloat16(fit, self.model.device)
+        return report(state, kept, len(self.train), planned, sizes, noted, bfloat16, time.monotonic() - began)
+
+    def trainer(self, planned: Plan) -> Any:
+        """Sentence Transformers' trainer for this kind of model, drawing batches by content keys."""
+        from transformers import EarlyStoppingCallback, PrinterCallback
+
+        self.model.model_card_data.generate_widget_examples = False
+        callbacks: list[Any] = [finisher(self.evaluator is not None)]
+        if self.evaluator is not None:
+            callbacks.append(EarlyStoppingCallback(early_stopping_patience=self.recipe.fit.patience))
+        with quiet_training():
+            trainer = _trainer_class(self.model, self.train)(
+                model=self.model,
+                args=self.arguments(planned),
+                train_dataset=self.train.dataset,
+                loss=ranking_loss(self.model, self.recipe.fit, planned.batch_size),
+                evaluator=self.evaluator,
+                callbacks=callbacks,
+            )
+        trainer.remove_callback(PrinterCallback)
+        return trainer
+
+    def arguments(self, planned: Plan) -> Any:
+        """The training arguments: the prompts that encoding will use too, a route for each column."""
+        columns = [name for name in self.train.dataset.column_names if name != "label"]
+        tasks = {column: "query" if column == "query" else "document" for column in columns}
+        prompts = {column: self.model.prompts.get(task) for column, task in tasks.items()}
+        return training_arguments(
+            self.recipe.fit,
+            planned,
+            self.folder,
+            self.model.device,
+            judged=self.evaluator is not None,
+            late=is_late(self.model),
+            prompts={column: prompt for column, prompt in prompts.items() if prompt},
+            router_mapping=tasks,
+            learning_rate_mapping=self.rates,
+        )
+
+
+def _trainer_class(model: Any, train: ImageTrainSet) -> Any:
+    from datasets import Dataset
+    from sentence_transformers import MultiVectorEncoderTrainer, SentenceTransformerTrainer
+
+    kind: Any = MultiVectorEncoderTrainer if is_late(model) else SentenceTransformerTrainer
+    keys = Dataset.from_dict(dict(train.keys))
+
+    class KeyedTrainer(kind):  # type: ignore[misc]
+        """Draws batches in which nothing stands twice, by content keys: no picture is decoded to find that out."""
+
+        def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+            return super().get_batch_sampler(keys, *args, **kwargs)
+
+        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+            if not has_adapters(self.model):
+                super()._save(output_dir, state_dict)
+                return
+            Path(output_dir or self.args.output_dir).mkdir(parents=True, exist_ok=True)
+            save_trained(self.model, Path(output_dir or self.args.output_dir) / TRAINED)
+
+        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+            if has_adapters(self.model):
+                load_trained(self.model, Path(resume_from_checkpoint) / TRAINED)
+            else:
+                super()._load_from_checkpoint(resume_from_checkpoint)
+
+    return KeyedTrainer
