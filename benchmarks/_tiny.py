@@ -138,6 +138,7 @@ def tiny_qwen3_vl(
     vocab: int = 4096,
     words: Sequence[str] = (),
     seed: int = 0,
+    intermediate: int | None = None,
 ) -> Path:
     """Qwen3-VL, last token, length 1 (Qwen/Qwen3-VL-Embedding-2B)."""
     from sentence_transformers import SentenceTransformer
@@ -146,7 +147,7 @@ def tiny_qwen3_vl(
 
     processor = _qwen3_vl_processor(words, vocab)
     with seeded(seed):
-        model = _qwen3_vl_model(processor.tokenizer, hidden, layers, heads, vision_hidden, vision_layers)
+        model = _qwen3_vl_model(processor.tokenizer, hidden, layers, heads, vision_hidden, vision_layers, intermediate)
     modules = [Pooling(hidden, "lasttoken"), Normalize()]
     return write_folder(folder, model, processor, SentenceTransformer, modules, processing_kwargs=ANSWERING)
 
@@ -209,7 +210,13 @@ def _qwen3_vl_processor(words: Sequence[str], vocab: int) -> Any:
 
 
 def _qwen3_vl_model(
-    tokenizer: Any, hidden: int, layers: int, heads: int, vision_hidden: int, vision_layers: int
+    tokenizer: Any,
+    hidden: int,
+    layers: int,
+    heads: int,
+    vision_hidden: int,
+    vision_layers: int,
+    intermediate: int | None = None,
 ) -> Any:
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
@@ -228,7 +235,7 @@ def _qwen3_vl_model(
         "initializer_range": vision_hidden**-0.5,
     }
     config = Qwen3VLConfig(
-        text_config=text | {"head_dim": hidden // heads},
+        text_config=text | {"head_dim": hidden // heads, "intermediate_size": intermediate or 3 * hidden},
         vision_config=vision,
         tie_word_embeddings=True,
         **qwen_marks(tokenizer),

@@ -8,6 +8,7 @@
     ├── DataError         queries, judgements or examples that do not fit together
     │   └── LeakageError  the same page or query stands on both sides of the split
     ├── ModelError        a model that cannot be loaded, or cannot take this input
+    │   └── ParityError   a saved model answers otherwise than the trained one
     ├── MissingExtra      a library that an extra would have installed is not there
     └── SearchError       an index that is missing, or does not fit the model
 
@@ -15,6 +16,8 @@ Each message is one line: what was wrong, the value received, and what to do.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 
 class PagetuneError(Exception):
@@ -51,6 +54,19 @@ class LeakageError(DataError):
 
 class ModelError(PagetuneError):
     """A model cannot be loaded, or cannot take the input it was given."""
+
+
+class ParityError(ModelError):
+    """A model does not answer as it did when it was trained.
+
+    `step` is where (merged, saved, plain or index), `causes` the names of what explains it, `figures` how far it is.
+    """
+
+    def __init__(self, message: str, step: str, causes: tuple[str, ...], figures: dict[str, Any]) -> None:
+        self.step = step
+        self.causes = causes
+        self.figures = figures
+        super().__init__(message)
 
 
 class MissingExtra(PagetuneError):

@@ -40,11 +40,30 @@ STAGES = (
     Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
     Stage("mine", 1, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
-    Stage("fit", 2, ("read", "queries", "mine"), ("model", "fit"), ("model/modules.json",)),
+    Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage("evaluate", 1, ("read", "queries", "fit"), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
     Stage("index", 1, ("read", "fit"), ("index", "evaluate", "model"), ("index",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
+
+DATASET_STAGES = (
+    Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
+    Stage(
+        "evaluate",
+        1,
+        ("fit",),
+        ("dataset", "evaluate", "model", "lora", "fit"),
+        ("runs/evaluate/metrics.json",),
+    ),
+)
+"""Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
+
+
+def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
+    """The stages that a run with this recipe has."""
+    if recipe.dataset.train is None:
+        return STAGES
+    return DATASET_STAGES if recipe.dataset.eval is not None else DATASET_STAGES[:1]
 
 
 @dataclass(frozen=True)
@@ -108,9 +127,10 @@ class Pipeline:
 
         Raises WorkspaceError when the workspace is held by another run, and what the stages raise.
         """
-        from pagetune import stages
+        from pagetune import image_stages, stages
 
-        wanted = _needed(until)
+        rooms = image_stages if self.recipe.dataset.train else stages
+        wanted = _needed(until, self.recipe)
         self._check_documents()
         with self.workspace.lock():
             self.workspace.create()
@@ -121,7 +141,7 @@ class Pipeline:
                 if why is None:
                     continue
                 self.progress.say(f"{stage.name}: {why}")
-                work: Callable[[Pipeline], Summary] = getattr(stages, f"do_{stage.name}")
+                work: Callable[[Pipeline], Summary] = getattr(rooms, f"do_{stage.name}")
                 parts = self._parts(stage)
                 # From here on its output may be replaced: the old record must not outlive what it was a record of.
                 self.workspace.forget(stage.name)
@@ -133,7 +153,7 @@ class Pipeline:
         self._check_documents()
         steps: list[Step] = []
         redone: set[str] = set()
-        for stage in _needed(until):
+        for stage in _needed(until, self.recipe):
             upstream = [need for need in stage.needs if need in redone]
             why = self._why(stage) if not upstream else f"{upstream[0]} runs first and may give it something new"
             if why is None:
@@ -146,7 +166,7 @@ class Pipeline:
     @property
     def documents(self) -> list[Path]:
         """The files and folders to read: as given, else as the workspace remembers them."""
-        if self._documents:
+        if self._documents or self.recipe.dataset.train:
             return self._documents
         try:
             return [Path(path) for path in json.loads(self._documents_file.read_text(encoding="utf-8"))]
@@ -158,6 +178,11 @@ class Pipeline:
         return self.workspace.root / "documents.json"
 
     def _check_documents(self) -> None:
+        if self.recipe.dataset.train:
+            if self._documents:
+                given = f"dataset.train={self.recipe.dataset.train!r} and documents ({self._documents[0]})"
+                raise RecipeError([f"{given}: give one of them"])
+            return
         for path in self._documents:
             if not path.exists():
                 raise WorkspaceError(f"{path} does not exist; give files or folders to read")
@@ -174,7 +199,8 @@ class Pipeline:
             )
 
     def _remember(self) -> None:
-        write_atomically(self._documents_file, json.dumps([str(path) for path in self.documents]))
+        if self.recipe.dataset.train is None:
+            write_atomically(self._documents_file, json.dumps([str(path) for path in self.documents]))
         write_atomically(self.workspace.recipe_file, self.recipe.to_yaml())
 
     def _summary(self, name: str) -> Summary:
@@ -196,6 +222,10 @@ class Pipeline:
 
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
+        if stage.name == "fit" and self.recipe.dataset.train:
+            from pagetune.image_stages import stamp
+
+            return {"dataset": stamp(self.recipe.dataset)}
         return {need: self._summary(need)["content"] for need in stage.needs}
 
     def _why(self, stage: Stage) -> str | None:
@@ -216,16 +246,18 @@ def _own_recipe(workspace: Workspace) -> Recipe:
     return load_recipe(workspace.recipe_file) if workspace.recipe_file.exists() else Recipe()
 
 
-def _needed(until: str | None) -> list[Stage]:
+def _needed(until: str | None, recipe: Recipe) -> list[Stage]:
+    known = stages_of(recipe)
     if until is None:
-        return list(STAGES)
-    if until not in NAMES:
-        raise RecipeError([f"{until!r} is not a stage; the stages are {', '.join(NAMES)}"])
+        return list(known)
+    if until not in [stage.name for stage in known]:
+        why = " with dataset.train, and evaluate with dataset.eval too" if recipe.dataset.train else ""
+        raise RecipeError([f"{until!r} is not a stage; the stages are {', '.join(s.name for s in known)}{why}"])
     wanted = {until}
-    for stage in reversed(STAGES):
+    for stage in reversed(known):
         if stage.name in wanted:
             wanted.update(stage.needs)
-    return [stage for stage in STAGES if stage.name in wanted]
+    return [stage for stage in known if stage.name in wanted]
 
 
 def _difference(old: Parts, new: Parts) -> str:
@@ -240,6 +272,8 @@ def _difference(old: Parts, new: Parts) -> str:
 
 
 def _input_difference(old: Parts, new: Parts) -> str:
+    if "dataset" in new:
+        return "the dataset's files changed"
     if "documents" not in new:
         changed = [name for name in new if old.get(name) != new[name]]
         return f"{changed[0]} made something new" if changed else "its inputs changed"

@@ -8,10 +8,10 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pagetune.errors import RecipeError
 from pagetune.records import QueryKind
@@ -191,6 +191,13 @@ class FitRecipe(Section):
     truncate_loss: float | None = Field(
         None, ge=0, lt=1, description="or the smallest dimension that loses no more NDCG@10 than this on validation"
     )
+    parity: bool = Field(True, description="save only a model that, reloaded, scores pages as the trained one did")
+    push_to_hub: str | None = Field(None, description="put the saved model on the Hub under this id; none: nowhere")
+
+    @field_validator("bf16", mode="before")
+    @classmethod
+    def _yaml_reads_on_and_off_as_truth(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
 
     @model_validator(mode="after")
     def _dimensions_fall(self) -> FitRecipe:
@@ -237,6 +244,42 @@ class DatasetRecipe(Section):
     skip_broken: bool = Field(False, description="leave out rows that are broken, instead of refusing the dataset")
 
 
+def _judge_compared(entry: Any) -> Any:
+    if isinstance(entry, str) and entry.strip():
+        if entry.casefold() == "bm25":
+            raise ValueError("BM25 is no model; leave it out and set compare.bm25=true")
+        return entry
+    if not isinstance(entry, dict) or not entry.get("name"):
+        raise ValueError(f"a preset, a Hub id, a folder, or a mapping of the keys of `model` with a name, not {entry}")
+    problems = [*_unknown_keys(entry, ModelRecipe, "")]
+    try:
+        ModelRecipe.model_validate(entry)
+    except ValidationError as error:
+        problems.extend(_say(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")
+    if problems:
+        raise ValueError("; ".join(problems))
+    return entry
+
+
+class CompareRecipe(Section):
+    """Many models on one evaluation set, `dataset.eval`, each in its own process.
+
+    The intervals and the tests are those of `evaluate`.
+    """
+
+    models: tuple[Annotated[str | dict[str, Any], BeforeValidator(_judge_compared)], ...] = Field(
+        (), description="presets, Hub ids, folders, or mappings of the keys of `model`"
+    )
+    bm25: bool = Field(True, description="one more row: BM25 over the text of the pages")
+    text_column: str | None = Field(
+        None, description="column of the pages' text for BM25; none: a corpus's text or markdown, else OCR"
+    )
+    dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        (2048, 1536, 1024, 512, 256, 128, 64), description="Matryoshka dimensions to judge besides a model's own"
+    )
+    timeout: float = Field(7200.0, gt=0, description="seconds that one model may take")
+
+
 class Recipe(Section):
     """Everything a run does, nothing implicit."""
 
@@ -250,6 +293,7 @@ class Recipe(Section):
     evaluate: EvaluateRecipe = EvaluateRecipe()
     index: IndexRecipe = IndexRecipe()
     dataset: DatasetRecipe = DatasetRecipe()
+    compare: CompareRecipe = CompareRecipe()
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every key present."""

@@ -15,8 +15,6 @@ from pagetune.workspace import file_digest, replace_folder
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from sentence_transformers import SentenceTransformer
-
     from pagetune.evaluation.lexical import BM25
     from pagetune.evaluation.report import Story
     from pagetune.examples.datasets import RetrievalData
@@ -24,6 +22,8 @@ if TYPE_CHECKING:
     from pagetune.pages.store import PageStore
     from pagetune.pipeline import Pipeline
     from pagetune.records import Example, Page, Rect
+    from pagetune.training.loop import FitReport
+    from pagetune.training.validation import ValidationSet
 
 Summary = dict[str, Any]
 
@@ -92,22 +92,106 @@ def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 
 
 def do_fit(pipeline: Pipeline) -> Summary:
-    """Examples into a finetuned model."""
+    """Examples into a finetuned model: on passages of the pages' texts, or on the pages' images."""
     from pagetune.examples.datasets import load_data, load_examples
-    from pagetune.models.loading import load_model, save_model
-    from pagetune.pages.store import PageStore
+    from pagetune.models.loading import load_model
     from pagetune.training.trainer import fit_model
 
     workspace = pipeline.workspace
-    pages = answerable(PageStore(workspace.pages).pages())
+    store = _rendering(pipeline)
+    pages = answerable(store.pages())
     data = load_data(workspace.data)
     examples = load_examples(workspace.root / "negatives" / "examples.parquet")
     model = load_model(pipeline.recipe.model)
     checkpoints = workspace.runs / "fit" / "checkpoints"
+    if by_image(model):
+        return _fit_on_images(pipeline, model, data, examples, pages, store)
     report = fit_model(model, data, examples, pages, pipeline.recipe, checkpoints, pipeline.progress)
-    with replace_folder(workspace.model) as folder:
+    return finish_model(pipeline, model, report)
+
+
+def _fit_on_images(
+    pipeline: Pipeline,
+    model: Any,
+    data: RetrievalData,
+    examples: Sequence[Example],
+    pages: Sequence[Page],
+    store: PageStore,
+) -> Summary:
+    """The same examples, the pages as they look."""
+    import math
+
+    from pagetune.examples.page_images import PageEvalSet, train_set_of_pages
+    from pagetune.models.describe import describe
+    from pagetune.models.pixels import rendering
+    from pagetune.training.choice import choose_examples
+    from pagetune.training.images import fit_images
+
+    recipe = pipeline.recipe
+    pipeline.progress.say(f"fit: {describe(model)}")
+    queries = {query.id: query for query in data.queries}
+    train = train_set_of_pages(
+        choose_examples(examples, queries, recipe.fit),
+        queries,
+        store,
+        data.masks,
+        negatives=recipe.fit.negatives,
+        mask_probability=recipe.fit.mask_probability,
+        seed=recipe.fit.seed,
+        bounds=rendering(model),
+        versions=math.ceil(recipe.fit.epochs),
+    )
+    chosen = validation_of(pipeline, data, pages)
+    judged = PageEvalSet(
+        {query.id: query.text for query in chosen.queries},
+        tuple(page.id for page in chosen.pages),
+        {query.id: dict(chosen.qrels[query.id]) for query in chosen.queries},
+        store,
+        data.masks,
+        rendering(model),
+    )
+    checkpoints = pipeline.workspace.runs / "fit" / "checkpoints"
+    report = fit_images(model, train, judged if judged.queries else None, recipe, checkpoints, pipeline.progress)
+    return finish_model(pipeline, model, report)
+
+
+VALIDATION_WORDS = 60_000
+"""Words of the pages that a model of images is validated on."""
+
+
+def validation_of(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]) -> ValidationSet:
+    """A part of the validation queries and pages."""
+    from pagetune.training.validation import choose_validation
+
+    split = data.of("validation"), data.qrels("validation")
+    return choose_validation(*split, pages, VALIDATION_WORDS, pipeline.recipe.fit.seed)
+
+
+def finish_model(pipeline: Pipeline, model: Any, report: FitReport) -> Summary:
+    """Save the finetuned model into the workspace."""
+    from pagetune.models.adapters import merge_adapters
+    from pagetune.models.loading import save_model
+
+    merge_adapters(model)
+    if pipeline.recipe.fit.truncate_dim:
+        model.truncate_dim = pipeline.recipe.fit.truncate_dim
+    with replace_folder(pipeline.workspace.model) as folder:
         save_model(model, folder)
-    return {"content": _folder_digest(workspace.model), **report.summary()}
+    return {"content": _folder_digest(pipeline.workspace.model), **report.summary()}
+
+
+def by_image(model: Any) -> bool:
+    """Whether the model looks at pages, rather than reading them. Raises ModelError for late interaction."""
+    from pagetune.errors import ModelError
+    from pagetune.models.late_interaction import is_late
+    from pagetune.models.page_reader import PageReader
+
+    if is_late(model):
+        raise ModelError(
+            "late interaction over a workspace's documents is not built yet: train it on a dataset (dataset.train), "
+            "such as what `pagetune data export` writes"
+        )
+    return bool(model.supports("image")) and not isinstance(model[0], PageReader)
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
@@ -208,14 +292,27 @@ def answerable(pages: Sequence[Page]) -> list[Page]:
     return [page for page in pages if page.kind == "body" and page.duplicate_of is None]
 
 
-def encode(
-    pipeline: Pipeline, model: SentenceTransformer, pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]
-) -> PageVectors:
+def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> PageVectors:
     """The pages' vectors, from the workspace's cache where it has them."""
     from pagetune.models.encoding import encode_pages
 
     cache = pipeline.workspace.cache / "vectors"
-    return encode_pages(model, pages, masks, pipeline.recipe.model, cache, pipeline.progress)
+    if not by_image(model):
+        return encode_pages(model, pages, masks, pipeline.recipe.model, cache, pipeline.progress)
+    from pagetune.examples.page_images import PageEvalSet
+    from pagetune.models.pictures import encode_pictures
+    from pagetune.models.pixels import rendering
+
+    shown = PageEvalSet({}, tuple(page.id for page in pages), {}, _rendering(pipeline), masks, rendering(model))
+    return encode_pictures(
+        model,
+        {page: shown.page_key(page) for page in shown.page_ids},
+        shown.images,
+        batch_size=pipeline.recipe.model.encode_batch,
+        token_pooling=pipeline.recipe.model.token_pooling,
+        cache=cache,
+        progress=pipeline.progress,
+    )
 
 
 def masked_bm25(pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> BM25:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pagetune.cli.compare import compare
 from pagetune.cli.data import data
 from pagetune.cli.demo import demo
 from pagetune.cli.evaluate import evaluate
@@ -27,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (run, demo, read, queries, mine, fit, evaluate, index, search):
+for verb in (run, demo, read, queries, mine, fit, evaluate, index, search, compare):
     app.command()(verb)
 app.add_typer(data)
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from pagetune.cli.common import (
     DEFAULT_WORKSPACE,
     DryRunOption,
@@ -20,9 +25,20 @@ def fit(
     overrides: OverrideArgument = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     recipe: RecipeOption = None,
+    documents: Annotated[
+        Path | None,
+        typer.Option("--documents", "-d", help="A workspace whose documents to train on, or a folder of documents."),
+    ] = None,
+    model: Annotated[str | None, typer.Option("--model", "-m", help="The same as model.name=…")] = None,
     dry_run: DryRunOption = False,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Finetune the model."""
-    run_stage("fit", workspace, recipe, overrides, dry_run=dry_run, as_json=as_json, quiet=quiet)
+    """Finetune the model: on the workspace's documents, or on a dataset (dataset.train)."""
+    read: list[Path] = []
+    if documents is not None and (documents / "documents.json").is_file():
+        workspace = documents
+    elif documents is not None:
+        read = [documents]
+    keys = [*(overrides or []), *([f"model.name={model}"] if model else [])]
+    run_stage("fit", workspace, recipe, keys, documents=read, dry_run=dry_run, as_json=as_json, quiet=quiet)

@@ -55,14 +55,19 @@ def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from pagetune.cli.tables import systems_table
+    from pagetune.cli.tables import dimensions_table, systems_table
 
     console = Console(highlight=False, soft_wrap=True)
-    evaluation = summaries["evaluate"]
-    console.print()
-    console.print(systems_table(evaluation))
-    console.print(f"\n[bold]{evaluation['verdict']}[/bold]", soft_wrap=True)
     root = _short(pipeline.workspace.root)
+    evaluation = summaries.get("evaluate")
+    console.print()
+    if evaluation is not None:
+        console.print(dimensions_table(evaluation) if pipeline.recipe.dataset.train else systems_table(evaluation))
+        console.print(f"\n[bold]{evaluation['verdict']}[/bold]", soft_wrap=True)
+    if pipeline.recipe.dataset.train:
+        console.print(f"\nmodel    {root / 'model'}", markup=False)
+        return
+    assert evaluation is not None
     console.print(f"\nreport   {_short(Path(pipeline.workspace.root / evaluation['report']))}", markup=False)
     console.print(f"model    {root / 'model'}", markup=False)
     console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)

@@ -27,3 +27,14 @@ def systems_table(evaluation: dict[str, Any]) -> Table:
 
 def _confidence(evaluation: dict[str, Any]) -> str:
     return f"{evaluation.get('settings', {}).get('confidence', 0.95):.0%}"
+
+
+def dimensions_table(evaluation: dict[str, Any]) -> Table:
+    """Base and tuned at each Matryoshka dimension, widest first: NDCG@10."""
+    from rich.table import Table
+
+    systems = evaluation["by_dimension"]
+    table = Table("dimension", *systems, box=None, pad_edge=False)
+    for size in next(iter(systems.values())):
+        table.add_row(size, *(f"{found[size]:.3f}" if size in found else "" for found in systems.values()))
+    return table

@@ -19,7 +19,7 @@ from pagetune.models.scoring import score_pages
 from pagetune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from pagetune.examples.visual import ImageEvalSet
+    from pagetune.examples.visual import JudgedImages
 
 Matrix = NDArray[np.float32]
 
@@ -46,7 +46,7 @@ class ModelScores:
 
 def judge_model(
     model: Any,
-    chosen: ImageEvalSet,
+    chosen: JudgedImages,
     dimensions: Sequence[int] = (),
     *,
     batch_size: int = 8,
@@ -54,9 +54,13 @@ def judge_model(
     depth: int = 100,
     cache: Path | None = None,
     progress: Progress = SILENT,
+    whole: bool = False,
 ) -> ModelScores:
     """Encode, rank and score. `dimensions`: Matryoshka dimensions besides the full one; a late-interaction model has
-    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim)."""
+    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim). `whole`: a saved model
+    that truncates its vectors is judged at its full dimension first, all the same."""
+    if whole and getattr(model, "truncate_dim", None):
+        model.truncate_dim = None
     began = time.monotonic()
     keys = {page: chosen.page_key(page) for page in chosen.page_ids}
     pages = encode_pictures(

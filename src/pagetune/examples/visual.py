@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pagetune.errors import DataError
 from pagetune.workspace import fingerprint
@@ -24,6 +24,26 @@ if TYPE_CHECKING:
     from pagetune.recipe import DatasetRecipe
 
     Source: TypeAlias = str | Path | Dataset | Sequence[Mapping[str, Any]]
+
+
+class JudgedImages(Protocol):
+    """What judging on images needs: `ImageEvalSet`, or the user's own pages."""
+
+    @property
+    def queries(self) -> dict[str, str]: ...
+
+    @property
+    def page_ids(self) -> tuple[str, ...]: ...
+
+    @property
+    def qrels(self) -> Mapping[str, Mapping[str, int]]: ...
+
+    @property
+    def fingerprint(self) -> str: ...
+
+    def images(self, ids: Iterable[str] | None = None) -> Iterator[Image]: ...
+
+    def page_key(self, page_id: str) -> str: ...
 
 
 @dataclass(frozen=True, eq=False)

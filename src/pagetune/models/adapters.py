@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ def merge_adapters(model: Any) -> int:
 def has_adapters(model: Any) -> bool:
     """Whether adapters lie beside the weights, not merged."""
     return next(_adapted(model), None) is not None
+
+
+@contextmanager
+def adapters_off(model: Any) -> Iterator[None]:
+    """The model as it was before its adapters, which are back on afterwards."""
+    layers = [module for _, module in _adapted(model)]
+    for module in layers:
+        module.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for module in layers:
+            module.enable_adapters(True)
 
 
 def save_adapter(model: Any, recipe: LoraRecipe, base: str, folder: Path) -> None:

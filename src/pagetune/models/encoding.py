@@ -96,12 +96,15 @@ def encode_queries(model: SentenceTransformer, texts: Sequence[str]) -> Matrix:
 
 def fingerprint_model(model: SentenceTransformer) -> str:
     """A digest of everything that decides a vector: the weights, the modules and their settings."""
+    import torch
+
     digest = hashlib.sha256()
     for module in model:
         digest.update(f"{type(module).__name__}{_settings(module)}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).numpy().tobytes())
+        # As bytes: numpy has no bfloat16.
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:32]
 
 

@@ -169,7 +169,8 @@ def _load_modules(path: Path, modules: list[dict[str, str]]) -> SentenceTransfor
         if isinstance(loaded[-1], PageReader):
             _choose_attention(loaded[-1].transformer)
     config = _read_json(path / "config_sentence_transformers.json") or {}
-    known = {key: config[key] for key in ("prompts", "default_prompt_name", "similarity_fn_name") if key in config}
+    kept = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
+    known = {key: config[key] for key in kept if key in config}
     return SentenceTransformer(modules=loaded, local_files_only=True, **known)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from pagetune.errors import ModelError
 
+DEFAULT_SIDE = 512
+
 AREA_KEYS = {"shortest_edge", "longest_edge"}
 """What Qwen-VL's image processors call their bounds, which are areas all the same: width times height."""
 
@@ -32,7 +34,7 @@ def bound_pixels(model: Any, lowest: int | None, highest: int | None, *, require
     size["longest_edge"] = highest or size["longest_edge"]
     if size["shortest_edge"] > size["longest_edge"]:
         raise ModelError(f"model.min_pixels={size['shortest_edge']} is above max_pixels={size['longest_edge']}")
-    processor.size = size
+    processor.size = type(processor.size)(**size)
 
 
 def pixel_bounds(model: Any) -> tuple[int, int] | None:
@@ -50,3 +52,12 @@ def has_bounds(processor: Any) -> bool:
     """Whether an image processor scales by area between two bounds."""
     size = getattr(processor, "size", None)
     return hasattr(processor, "merge_size") and all(getattr(size, key, None) is not None for key in AREA_KEYS)
+
+
+def rendering(model: Any) -> dict[str, int]:
+    """How large to render a page for the model: as many pixels as it takes, or twice the side of its fixed picture."""
+    if bounds := pixel_bounds(model):
+        return {"max_pixels": bounds[1]}
+    size = getattr(image_processor(model), "size", None)
+    sides = [getattr(size, key, None) for key in ("height", "width", "shortest_edge", "longest_edge")]
+    return {"long_side": 2 * max([side for side in sides if side] or [DEFAULT_SIDE])}

@@ -66,6 +66,8 @@ def training_arguments(
     from sentence_transformers import MultiVectorEncoderTrainingArguments, SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
+    if recipe.gradient_checkpointing:
+        more["gradient_checkpointing"] = True
     kind: Any = MultiVectorEncoderTrainingArguments if late else SentenceTransformerTrainingArguments
     return kind(
         output_dir=str(folder),
@@ -74,7 +76,6 @@ def training_arguments(
         learning_rate=planned.learning_rate,
         warmup_steps=round(recipe.warmup * planned.steps),
         max_grad_norm=recipe.max_grad_norm,
-        gradient_checkpointing=recipe.gradient_checkpointing,
         batch_sampler=BatchSamplers.NO_DUPLICATES,
         dataloader_drop_last=True,
         bf16=use_bfloat16(recipe, device),

@@ -29,7 +29,7 @@ from pagetune.training.validation import METRIC, ndcg
 from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
-    from pagetune.examples.visual import ImageEvalSet, ImageTrainSet
+    from pagetune.examples.visual import ImageTrainSet, JudgedImages
 
 PROJECTIONS_FOLDER = "projections"
 
@@ -37,7 +37,7 @@ PROJECTIONS_FOLDER = "projections"
 class ImageEvaluator(SentenceEvaluator):
     """Ranks the pages of an evaluation set and reports NDCG@10 at every dimension, each page encoded once."""
 
-    def __init__(self, chosen: ImageEvalSet, recipe: Recipe) -> None:
+    def __init__(self, chosen: JudgedImages, recipe: Recipe) -> None:
         super().__init__()
         self.chosen = chosen
         self.recipe = recipe
@@ -88,7 +88,7 @@ class ImageEvaluator(SentenceEvaluator):
 def fit_images(
     model: Any,
     train: ImageTrainSet,
-    judged: ImageEvalSet | None,
+    judged: JudgedImages | None,
     recipe: Recipe,
     folder: Path,
     progress: Progress = SILENT,
@@ -110,7 +110,7 @@ def fit_images(
     if is_router(model) and recipe.fit.projection_epochs:
         _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress)
     evaluator = ImageEvaluator(judged, recipe) if judged is not None else None
-    return _Fit(model, train, evaluator, recipe, folder, identity, _rates(model, recipe.fit), progress).run(began)
+    return KeyedFit(model, train, evaluator, recipe, folder, identity, _rates(model, recipe.fit), progress).run(began)
 
 
 def choose_dimension(by_dimension: Mapping[int, float], loss: float) -> int:
@@ -137,7 +137,7 @@ def _align(
         parameter.requires_grad_(bool(re.search(PROJECTIONS, name)))
     try:
         changed = recipe.model_copy(update={"fit": first})
-        _Fit(model, train, None, changed, folder, [*identity, "projections"], {}, progress).run(time.monotonic())
+        KeyedFit(model, train, None, changed, folder, [*identity, "projections"], {}, progress).run(time.monotonic())
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(trained[name])
@@ -168,7 +168,7 @@ def _check(model: Any, recipe: Recipe) -> None:
         )
 
 
-class _Fit:
+class KeyedFit:
     """One run of the trainer, to its end."""
 
     def __init__(
@@ -228,7 +228,7 @@ class _Fit:
 
     def arguments(self, planned: Plan) -> Any:
         """The training arguments: the prompts that encoding will use too, a route for each column."""
-        columns = [name for name in self.train.dataset.column_names if name != "label"]
+        columns = list(self.train.keys)
         tasks = {column: "query" if column == "query" else "document" for column in columns}
         prompts = {column: self.model.prompts.get(task) for column, task in tasks.items()}
         return training_arguments(

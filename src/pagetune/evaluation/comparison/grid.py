@@ -1,0 +1,154 @@
+"""The comparison's table: results sorted by NDCG@10, each tested against the best."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+
+from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
+from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, interval
+from pagetune.recipe import EvaluateRecipe
+
+
+class _Chance(TypedDict):
+    confidence: float
+    resamples: int
+    seed: int
+
+
+Kind = Literal["dense", "late", "router", "reads", "lexical"]
+KINDS: dict[Kind, str] = {
+    "dense": "one vector a page",
+    "late": "late interaction",
+    "router": "router of two towers",
+    "reads": "reads the page's text",
+    "lexical": "words, no model",
+}
+_NESTED = ("scores", "by_dimension")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Result:
+    """What one model, or BM25, came to. `parameters`, `dimension` and `vectors_per_page` are None for BM25."""
+
+    label: str
+    kind: Kind
+    about: str
+    scores: QueryScores
+    by_dimension: Mapping[int, float]
+    """NDCG@10 at each dimension, the model's own first; a late-interaction model has its own only."""
+    parameters: int | None
+    dimension: int | None
+    vectors_per_page: float | None
+    bytes_per_page: float
+    """In float32; of BM25, of the saved index."""
+    pages_per_second: float | None
+    """None where it is not known any more: every page had been encoded before."""
+    ms_per_query: float
+    """Of encoding, 32 queries at a time; of BM25, of the search."""
+    device: str
+    """What it was judged on: the times hold for that."""
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it, as JSON has it."""
+        scores = {metric: values.round(6).tolist() for metric, values in self.scores.values.items()}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
+        by_dimension = {str(size): value for size, value in self.by_dimension.items()}
+        return {**plain, "by_dimension": by_dimension, "queries": list(self.scores.queries), "scores": scores}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Result:
+        """What `as_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
+        values = {metric: np.asarray(found["scores"][metric], dtype=np.float64) for metric in METRICS}
+        by_dimension = {int(size): float(value) for size, value in found["by_dimension"].items()}
+        plain = {name: found[name] for name in cls.__dataclass_fields__ if name not in _NESTED}
+        return cls(**plain, scores=QueryScores(tuple(found["queries"]), values), by_dimension=by_dimension)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A model without figures, and why."""
+
+    label: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """A result in the table. `against_best` is the best one's comparison with it, None for the best itself."""
+
+    result: Result
+    metrics: Mapping[str, float]
+    interval: tuple[float, float]
+    against_best: Comparison | None
+
+    @property
+    def starred(self) -> bool:
+        """Whether the best is not shown to be better than this."""
+        return self.against_best is not None and self.against_best.outcome != "gain"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Grid:
+    """The whole comparison. `facts` are the set's name, its counts, and what else is told below the table."""
+
+    rows: tuple[Row, ...]
+    failures: tuple[Failure, ...]
+    settings: EvaluateRecipe
+    facts: Mapping[str, Any]
+
+    @property
+    def shorter(self) -> list[int]:
+        """The dimensions that some model's vectors were truncated to, widest first."""
+        cut = {size for row in self.rows for size in row.result.by_dimension if size != row.result.dimension}
+        return sorted(cut, reverse=True)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: the best, and how many are not measurably worse."""
+        if not self.rows:
+            return f"None of {len(self.failures)} models could be judged."
+        best, *others = self.rows
+        low, high = best.interval
+        told = (
+            f"{best.result.label} has the highest {MAIN_METRIC}, {best.metrics[MAIN_METRIC]:.3f} "
+            f"({self.settings.confidence:.0%} interval {low:.3f} to {high:.3f}, {self.queries} queries)"
+        )
+        starred = sum(row.starred for row in others)
+        if not others:
+            return f"{told}."
+        if self.queries < FEWEST_QUERIES:
+            return f"{told}; too few queries to tell it from the others: at least {FEWEST_QUERIES} are needed."
+        if not starred:
+            return f"{told}, measurably above every other."
+        return f"{told}; {starred} of {len(others)} others {'is' if starred == 1 else 'are'} not measurably worse (*)."
+
+    @property
+    def queries(self) -> int:
+        return len(self.rows[0].result.scores.queries) if self.rows else 0
+
+
+def make_grid(
+    results: Sequence[Result], failures: Sequence[Failure], settings: EvaluateRecipe, facts: Mapping[str, Any]
+) -> Grid:
+    """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best."""
+    ordered = sorted(results, key=lambda r: (-r.scores.means()[MAIN_METRIC], r.parameters or 0, r.label))
+    chance = _Chance(confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
+    rows = []
+    for result in ordered:
+        values, best = result.scores.values[MAIN_METRIC], ordered[0]
+        against = None
+        if result is not best:
+            top = best.scores.of(result.scores.queries).values[MAIN_METRIC]
+            against = compare((best.label, top), (result.label, values), MAIN_METRIC, **chance)
+        rows.append(Row(result, result.scores.means(), interval(values, **chance), against))
+    return Grid(tuple(rows), tuple(failures), settings, dict(facts))
+
+
+def short_name(label: str) -> str:
+    """A label for a plot: a Hub id without its owner."""
+    return re.sub(r"^[\w.-]+/(?=[\w.-]+( \(|$))", "", label)

@@ -1,0 +1,144 @@
+"""How a model answers a few pairs of a query and a page, and how far two answers lie apart.
+
+Everything is computed in the weights' own precision, without autocast and TF32, so that a difference of precision in
+the weights shows, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pagetune.models.encoding import PageVectors
+from pagetune.models.late_interaction import is_late
+from pagetune.models.scoring import Matrix, score_pages
+
+Pair = tuple[str, Any]
+"""A query, and the page that answers it: its image, or its text for a model that reads."""
+
+FLOOR = 1e-3
+"""The spread of scores is taken as at least this share of the mean score: where all pages are alike, it is rounding."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """The pairs' vectors as the model gives them, float32 [vectors, dimension] each, of whatever length."""
+
+    queries: tuple[Matrix, ...]
+    pages: tuple[Matrix, ...]
+
+    @property
+    def width(self) -> int:
+        """Numbers in a page's vector."""
+        return int(self.pages[0].shape[1])
+
+    def truncated(self, dimension: int | None) -> Encoded:
+        """The first `dimension` numbers of each vector, as Sentence Transformers truncates: not to length 1."""
+        return Encoded(
+            tuple(vectors[:, :dimension] for vectors in self.queries),
+            tuple(vectors[:, :dimension] for vectors in self.pages),
+        )
+
+    def page_vectors(self) -> PageVectors:
+        """The pages as an index takes them, every vector of length 1; ids in the order of the pairs."""
+        owner = np.repeat(np.arange(len(self.pages), dtype=np.int64), [len(page) for page in self.pages])
+        return PageVectors(tuple(f"{place:04d}" for place in range(len(self.pages))), to_length_1(self.pages), owner)
+
+    def scores(self) -> Matrix:
+        """float32 [queries, pages]: cosine, or MaxSim."""
+        pages = self.page_vectors()
+        return score_pages(self.queries, pages.vectors, pages.owner)
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """What may differ: `vectors` as a share of a vector's length, `scores` of the spread of a query's scores."""
+
+    vectors: float
+    scores: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The largest differences: of vectors, as a share of their length, and of scores, as a share of their spread."""
+
+    queries: float
+    pages: float
+    scores: float
+
+    def within(self, allowed: Tolerance) -> bool:
+        """Whether all three are tolerable."""
+        return max(self.queries, self.pages) <= allowed.vectors and self.scores <= allowed.scores
+
+
+def encode(model: Any, pairs: Sequence[Pair], batch_size: int, *, whole: bool = False) -> Encoded:
+    """The pairs' vectors, in the weights' own precision; `whole`: at full width, whatever the model truncates to."""
+    late, training = is_late(model), model.training
+    options: dict[str, Any] = {"batch_size": batch_size, "show_progress_bar": False}
+    if not late:
+        options["convert_to_tensor"] = True
+    with ExitStack() as stack:
+        stack.enter_context(_exact_arithmetic(model.device))
+        if whole and not late:
+            stack.enter_context(model.truncate_embeddings(None))
+        queries = model.encode_query([query for query, _ in pairs], **options)
+        pages = model.encode_document([page for _, page in pairs], **options)
+    model.train(training)
+    return Encoded(tuple(to_matrix(entry) for entry in queries), tuple(to_matrix(entry) for entry in pages))
+
+
+def difference(expected: Encoded, found: Encoded, spread: float) -> Difference:
+    """How far `found` is from `expected`; infinite where it is of another shape."""
+    queries = farthest(expected.queries, found.queries)
+    pages = farthest(expected.pages, found.pages)
+    if found.queries[0].shape[1] != found.pages[0].shape[1]:
+        return Difference(queries, pages, float("inf"))
+    return Difference(queries, pages, score_difference(expected.scores(), found.scores(), spread))
+
+
+def score_difference(expected: Matrix, found: Matrix, spread: float) -> float:
+    """The largest difference of two scores, as a share of their spread."""
+    return float(np.abs(expected - found).max() / max(spread, 1e-12))
+
+
+def spread_of(scores: Matrix) -> float:
+    """How far the scores of one query lie apart: what a difference has to be small beside."""
+    return float(max(np.sqrt(np.var(scores, axis=1).mean()), FLOOR * np.abs(scores).mean()))
+
+
+@contextmanager
+def _exact_arithmetic(device: Any) -> Iterator[None]:
+    import torch
+
+    precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = convolutions
+
+
+def to_matrix(entry: Any) -> Matrix:
+    return np.ascontiguousarray(np.atleast_2d(entry.detach().float().cpu().numpy()), dtype=np.float32)
+
+
+def to_length_1(parts: Sequence[Matrix]) -> Matrix:
+    vectors = np.concatenate(parts)
+    return np.asarray(vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def farthest(expected: Sequence[Matrix], found: Sequence[Matrix]) -> float:
+    if any(one.shape != other.shape for one, other in zip(expected, found, strict=True)):
+        return float("inf")
+    apart = [
+        np.linalg.norm(one - other, axis=1) / np.maximum(np.linalg.norm(one, axis=1), 1e-12)
+        for one, other in zip(expected, found, strict=True)
+    ]
+    return float(np.concatenate(apart).max())
