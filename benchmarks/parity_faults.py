@@ -21,11 +21,11 @@ from unittest import mock
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import _drawn
-import _tiny
 import numpy as np
 import torch
 
+import _drawn
+import _tiny
 from pagetune.errors import ParityError
 from pagetune.models.adapters import add_adapters, merge_adapters
 from pagetune.models.encoding import PageVectors
@@ -309,7 +309,6 @@ def dense_by_recipe(clean: Export, place: Path) -> list[Row]:
     target = place / "refused"
 
     def taken_off(model: Any) -> int:
-        move(model, "lora_B", 0.0)
         with torch.no_grad():
             for name, parameter in model.named_parameters():
                 if "lora_B" in name:
@@ -381,6 +380,7 @@ def late(place: Path, words: list[str]) -> list[Row]:
             ("document prompt dropped", "saved", ("document prompt",), document),
             ("adapter saved beside the weights", "saved", ("unmerged adapter",), not_merged),
             ("stale projection", "saved", ("stale projection",), stale),
+            ("projection left out", "saved", ("missing projection",), without_module("Dense")),
             ("pixel bounds, the recipe's hide it", "plain", ("pixel bounds",), small),
             ("weights rounded to bfloat16", "saved", ("other precision",), halved),
             ("stale projection and query prompt", "saved", ("query prompt", "stale projection"), both(stale, query)),
@@ -489,8 +489,8 @@ def main() -> int:
     holds = caught == len(faults) and passed == len(clean)
     print(f"{time.monotonic() - began:.0f} s")
     print(
-        f"claim: every seeded fault is caught at its step and named, every clean export passes: {caught} of {len(faults)} "
-        f"faults, {passed} of {len(clean)} clean exports: {'holds' if holds else 'FAILS'}"
+        "claim: every seeded fault is caught at its step and named, every clean export passes: "
+        f"{caught} of {len(faults)} faults, {passed} of {len(clean)} clean exports: {'holds' if holds else 'FAILS'}"
     )
     return 0 if holds else 1
 

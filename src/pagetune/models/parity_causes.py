@@ -15,7 +15,7 @@ import numpy as np
 
 from pagetune.errors import ParityError
 from pagetune.models.answers import Difference, Encoded, Tolerance, difference, encode
-from pagetune.models.parity import LOST, Remembered, StepReport, Stored, Way
+from pagetune.models.parity import LEARNT, LOST, Remembered, StepReport, Stored, Way
 from pagetune.models.scoring import truncate
 
 WHERE = {
@@ -44,7 +44,7 @@ def explain_merge(known: Remembered, found: Encoded, step: StepReport, half: boo
     assert known.base is not None, "only adapters are merged"
     trained, base, merged = (each.scores() for each in (known.encoded, known.base, found))
     learnt, lost = _rms(trained - base), _rms(trained - merged)
-    changed = difference(known.encoded, known.base, known.spread).scores > step.allowed.scores
+    changed = difference(known.encoded, known.base, known.spread).scores > LEARNT
     if not step.difference.within(step.allowed) and _nearer(found, known.base, known.encoded):
         cause = Cause(
             "unmerged adapter",

@@ -210,6 +210,8 @@ class KeyedFit:
         """Sentence Transformers' trainer for this kind of model, drawing batches by content keys."""
         from transformers import EarlyStoppingCallback, PrinterCallback
 
+        # The card's examples: given here, they are not drawn from the data with a bar of their own.
+        self.model.model_card_data.widget = [{"text": text} for text in self.train.dataset[:3]["query"]]
         self.model.model_card_data.generate_widget_examples = False
         callbacks: list[Any] = [finisher(self.evaluator is not None)]
         if self.evaluator is not None:

@@ -1,0 +1,87 @@
+"""`pagetune compare` by its command line: two tiny models, one of them unfit, and BM25, each in its own process."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+from typer.testing import CliRunner
+
+from pagetune.cli.app import app
+
+sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
+
+WORDS = ("ledger", "camshaft", "meadow", "violin")
+
+
+def write_set(folder: Path) -> Path:
+    """A page a word, with the text that stands on it."""
+    folder.mkdir()
+    rows = []
+    for word in WORDS:
+        page = Image.new("RGB", (160, 120), "white")
+        ImageDraw.Draw(page).text((8, 30), word, fill="black", font=ImageFont.load_default(24))
+        page.save(folder / f"{word}.png")
+        rows.append({"query": f"the page of the {word}", "image": f"{word}.png", "words": f"{word} and more"})
+    (folder / "test.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arguments(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    import _tiny
+
+    root = tmp_path_factory.mktemp("compare")
+    models = [
+        str(_tiny.tiny_clip(root / "clip", hidden=32, layers=1, image_size=64, words=WORDS)),
+        str(_tiny.tiny_text_encoder(root / "blind", hidden=32, layers=1, words=WORDS)),
+    ]
+    keys = [f"dataset.eval={write_set(root / 'set')}", "compare.text_column=words", f"compare.models={models}"]
+    return ["compare", *keys, "evaluate.resamples=200", "compare.dimensions=[16]", "-o", str(root / "out")]
+
+
+def test_models_are_compared_once(arguments: list[str]) -> None:
+    first = CliRunner().invoke(app, [*arguments, "--json", "-q"])
+    assert first.exit_code == 0, first.stderr
+    found = json.loads(first.stdout)
+    assert found["ran"] == ["clip", "blind", "BM25"]
+    rows = {row["model"]: row for row in found["rows"]}
+    assert rows.keys() == {"clip", "BM25"}
+    assert rows["BM25"]["metrics"]["NDCG@10"] == 1
+    assert rows["BM25"]["about"].endswith("column 'words'")
+    clip = rows["clip"]
+    assert (clip["kind"], clip["dimension"], clip["bytes_per_page"]) == ("dense", 32, 128)
+    assert clip["by_dimension"].keys() == {"32", "16"}
+    assert clip["pages_per_second"] > 0
+    assert clip["ms_per_query"] > 0
+    assert clip["parameters"] > 10_000
+    (failure,) = found["failures"]
+    assert failure["model"] == "blind"
+    assert "not images" in failure["reason"]
+    again = CliRunner().invoke(app, [*arguments, "--json", "-q"])
+    assert {**json.loads(again.stdout), "ran": found["ran"]} == found
+    assert json.loads(again.stdout)["ran"] == []
+    shown = CliRunner().invoke(app, arguments)
+    assert "left out blind: the model takes" in shown.stdout
+    assert "kept from before" in shown.stderr
+    assert "BM25" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["compare.models=[light]"], "dataset.eval is not set"),
+        (["compare.models=[light]", "dataset.eval=nowhere/at/all"], "no such file or folder"),
+        (["stray"], "is not of the form section.key=value"),
+        (["compare.model=[light]"], "did you mean 'models'?"),
+    ],
+)
+def test_mistakes_are_one_line(given: list[str], says: str, tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["compare", *given, "-o", str(tmp_path / "out")])
+    assert done.exit_code in (1, 2)
+    assert says in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()

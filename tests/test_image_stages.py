@@ -1,0 +1,128 @@
+"""The stages with models that look at pages: over a dataset, and over a workspace's own documents."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image, ImageDraw
+from typer.testing import CliRunner
+
+import _tiny
+from pagetune import Pipeline, SearchEngine, load_recipe
+from pagetune.cli.app import app
+from pagetune.errors import ModelError, RecipeError
+from pagetune.pages.store import PageStore
+from test_pipeline import SMALL, _documents
+
+COLOURS = ("red", "green", "blue", "black")
+FIT = ["fit.batch_size=4", "fit.mini_batch_size=2", "fit.epochs=1", "fit.learning_rate=1e-3", "fit.matryoshka=[64,16]"]
+
+
+@pytest.fixture(scope="module")
+def qwen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("qwen") / "model"
+    return _tiny.tiny_qwen3_vl(folder, hidden=64, layers=1, heads=4, vision_hidden=64, vision_layers=1)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An imagefolder of 16 pages to train on, and one of 30 to judge on."""
+    folder = tmp_path_factory.mktemp("rows")
+    for name, count, shift in (("train", 16, 0), ("judged", 30, 1)):
+        place = folder / name
+        place.mkdir()
+        lines = []
+        for number in range(count):
+            image = Image.new("RGB", (64, 64), "white")
+            left = 2 + 2 * number // 4 + shift
+            ImageDraw.Draw(image).rectangle((left, 8, left + 12, 20 + number), fill=COLOURS[number % 4])
+            image.save(place / f"{number}.png")
+            line = {"file_name": f"{number}.png", "query": f"{COLOURS[number % 4]} bar {name} {number}"}
+            lines.append(json.dumps(line))
+        (place / "metadata.jsonl").write_text("\n".join(lines))
+    return folder
+
+
+def recipe(qwen: Path, rows: Path, *keys: str) -> list[str]:
+    data = [f"dataset.train={rows / 'train'}", f"dataset.eval={rows / 'judged'}", "dataset.negatives=0"]
+    return [f"model.name={qwen}", *data, *FIT, "evaluate.resamples=200", *keys]
+
+
+def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
+    qwen: Path, rows: Path, tmp_path: Path
+) -> None:
+    chosen = load_recipe(None, recipe(qwen, rows, "fit.truncate_dim=16"))
+    pipeline = Pipeline(tmp_path / "ws", chosen)
+    assert [step.stage for step in pipeline.plan()] == ["fit", "evaluate"]
+    summaries = pipeline.run()
+    assert summaries["fit"]["steps_done"] == 4
+    assert set(summaries["evaluate"]["by_dimension"]["tuned"]) == {"64", "16"}
+    assert (tmp_path / "ws" / "runs" / "evaluate" / "tuned.trec").exists()
+    saved = json.loads((tmp_path / "ws" / "model" / "config_sentence_transformers.json").read_text())
+    assert saved["truncate_dim"] == 16
+    assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
+    (rows / "train" / "0.png").touch()
+    assert Pipeline(tmp_path / "ws").plan()[0].reason == "the dataset's files changed"
+
+
+def test_the_verb_takes_the_model_and_adapters(qwen: Path, rows: Path, tmp_path: Path) -> None:
+    keys = [key for key in recipe(qwen, rows, "lora.rank=2") if not key.startswith("model.name")]
+    command = ["fit", *keys, "--model", str(qwen), "-w", str(tmp_path / "ws"), "--json", "-q"]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["steps_done"] == 4
+    assert not list((tmp_path / "ws" / "model").rglob("*adapter*"))
+
+
+def test_a_dataset_has_no_documents_and_no_index(qwen: Path, rows: Path, tmp_path: Path) -> None:
+    chosen = load_recipe(None, recipe(qwen, rows))
+    with pytest.raises(RecipeError, match="'index' is not a stage; the stages are fit, evaluate"):
+        Pipeline(tmp_path / "ws", chosen).run(until="index")
+    with pytest.raises(RecipeError, match="give one of them"):
+        Pipeline(tmp_path / "ws", chosen, documents=[rows]).run()
+
+
+def test_a_workspaces_own_pages_are_looked_at_from_mining_to_search(qwen: Path, tmp_path: Path) -> None:
+    _documents(tmp_path / "documents")
+    keys = [*SMALL, *FIT, f"model.name={qwen}", "model.max_pixels=40000", "fit.max_examples=8", "index.dimension=16"]
+    pipeline = Pipeline(tmp_path / "ws", load_recipe(None, keys), documents=[tmp_path / "documents"])
+    summaries = pipeline.run()
+    assert summaries["fit"]["steps_done"] > 0
+    assert set(summaries["evaluate"]["systems"]) == {"base", "tuned", "BM25", "BM25+tuned"}
+    assert summaries["index"]["passages"] == summaries["index"]["pages"]
+    hits = SearchEngine(tmp_path / "ws").search("how are names resolved", 3)
+    assert len({hit.page for hit in hits}) == 3
+    shutil.rmtree(tmp_path / "ws" / "model")
+    late = load_recipe(None, [*keys, "model.kind=late"])
+    with pytest.raises(ModelError, match="not built yet"):
+        Pipeline(tmp_path / "ws", late).run(until="mine")
+
+
+def test_in_training_the_querys_own_words_stay_unless_masked(tmp_path: Path) -> None:
+    from pagetune.examples.page_images import train_set_of_pages
+    from pagetune.records import Example, Query
+
+    _documents(tmp_path / "documents")
+    Pipeline(tmp_path / "ws", documents=[tmp_path / "documents"]).read()
+    store = PageStore(tmp_path / "ws" / "pages")
+    page = store.pages()[0]
+    own, other = tuple(map(tuple, page.boxes[:3].tolist())), tuple(map(tuple, page.boxes[20:30].tolist()))
+    query = Query("q", "a heading", "heading", page.document, page.id, own)
+    found = {}
+    for share in (0.0, 1.0):
+        made = train_set_of_pages(
+            [Example("q", page.id)],
+            {"q": query},
+            store,
+            {page.id: (*own, *other)},
+            negatives=0,
+            mask_probability=share,
+            seed=1,
+            bounds={"long_side": 600},
+        )
+        found[share] = made.dataset[0]["image"].tobytes()
+    assert found[0.0] == store.image(page.id, long_side=600, mask=other).tobytes()
+    assert found[1.0] == store.image(page.id, long_side=600, mask=(*other, *own)).tobytes()
