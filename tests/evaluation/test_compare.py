@@ -175,7 +175,6 @@ def test_the_table_fits_the_screen(width: int | None) -> None:
     from tests_of_compare import result
 
     from pagetune.evaluation.comparison.grid import make_grid
-    from pagetune.recipe import EvaluateRecipe
 
     long = result("llama-nemotron-embed-vl", [0.5] * 30, bytes_per_page=12_345_678.0, vectors_per_page=742.0)
     grid = make_grid([long, result("b", [0.4] * 30)], [], FEW, {})
