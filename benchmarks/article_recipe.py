@@ -34,6 +34,10 @@ DIMENSIONS = [2048, 1536, 1024, 512, 256, 128, 64]
 
 
 def main() -> int:
+    import torch
+
+    # One thread: mini-batches of one row through a small model give a second nothing to do but wait.
+    torch.set_num_threads(1)
     seen: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)

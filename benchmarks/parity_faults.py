@@ -454,7 +454,7 @@ def half(place: Path, words: list[str]) -> list[Row]:
         ),
         case(
             Row("bfloat16", "an adapter smaller than the rounding", "merged", ("merge precision",)),
-            lambda: export(place, "half-lost", recipe, base, moved="lora_B", size=0.003),
+            lambda: export(place, "half-lost", recipe, base, moved="lora_B", size=0.001),
         ),
     ]
 

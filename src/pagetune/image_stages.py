@@ -22,10 +22,10 @@ Summary = dict[str, Any]
 def do_fit(pipeline: Pipeline) -> Summary:
     """Rows of queries and page images into a finetuned model."""
     from pagetune.examples.visual import load_eval_set, load_train_set
+    from pagetune.finish import finish_model
     from pagetune.models.describe import describe
     from pagetune.models.loading import load_model
-    from pagetune.stages import finish_model
-    from pagetune.training.images import fit_images
+    from pagetune.training.images import ImageEvaluator, fit_images
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     train = load_train_set(recipe.dataset)
@@ -34,7 +34,11 @@ def do_fit(pipeline: Pipeline) -> Summary:
     pipeline.progress.say(f"fit: {describe(model)}")
     pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")
     report = fit_images(model, train, judged, recipe, workspace.runs / "fit" / "checkpoints", pipeline.progress)
-    return finish_model(pipeline, model, report)
+    shown = train.dataset[: min(32, len(train))]
+    pairs = list(zip(shown["query"], shown["image"], strict=True))
+    about = {"rows": len(train), "form": train.form}
+    judge = ImageEvaluator(judged, recipe).by_dimension if judged is not None else None
+    return finish_model(pipeline, model, report, pairs, about, judge)
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:

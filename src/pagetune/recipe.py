@@ -262,10 +262,7 @@ def _judge_compared(entry: Any) -> Any:
 
 
 class CompareRecipe(Section):
-    """Many models on one evaluation set, `dataset.eval`, each in its own process.
-
-    The intervals and the tests are those of `evaluate`.
-    """
+    """Many models on `dataset.eval`, each in its own process; intervals and tests are those of `evaluate`."""
 
     models: tuple[Annotated[str | dict[str, Any], BeforeValidator(_judge_compared)], ...] = Field(
         (), description="presets, Hub ids, folders, or mappings of the keys of `model`"

@@ -43,7 +43,7 @@ def recipe_page() -> str:
 
 
 def _value(value: Any) -> str:
-    if value is None:
+    if value is None or value == ():
         return "none"
     if isinstance(value, tuple):
         return ", ".join(str(item) for item in value)

@@ -5,24 +5,24 @@ Every summary has `content`, the digest of what was made: the stages after it ar
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.workspace import file_digest, replace_folder
+from pagetune.workspace import file_digest, folder_digest, replace_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pagetune.evaluation.lexical import BM25
     from pagetune.evaluation.report import Story
     from pagetune.examples.datasets import RetrievalData
+    from pagetune.examples.visual import JudgedImages
+    from pagetune.models.answers import Pair
     from pagetune.models.encoding import PageVectors
     from pagetune.pages.store import PageStore
     from pagetune.pipeline import Pipeline
+    from pagetune.recipe import Recipe
     from pagetune.records import Example, Page, Rect
-    from pagetune.training.loop import FitReport
     from pagetune.training.validation import ValidationSet
 
 Summary = dict[str, Any]
@@ -51,7 +51,7 @@ def do_queries(pipeline: Pipeline) -> Summary:
     )
     with replace_folder(workspace.data) as folder:
         save_data(data, folder)
-    return {"content": _folder_digest(workspace.data), **report}
+    return {"content": folder_digest(workspace.data), **report}
 
 
 def do_mine(pipeline: Pipeline) -> Summary:
@@ -107,7 +107,20 @@ def do_fit(pipeline: Pipeline) -> Summary:
     if by_image(model):
         return _fit_on_images(pipeline, model, data, examples, pages, store)
     report = fit_model(model, data, examples, pages, pipeline.recipe, checkpoints, pipeline.progress)
-    return finish_model(pipeline, model, report)
+    from pagetune.finish import finish_model
+
+    return finish_model(pipeline, model, report, _reading_pairs(data, examples, pages), _about(store))
+
+
+def _reading_pairs(data: RetrievalData, examples: Sequence[Example], pages: Sequence[Page]) -> list[Pair]:
+    """A few queries and the texts of their pages."""
+    texts = {query.id: query.text for query in data.queries}
+    by_id = {page.id: page for page in pages}
+    return [(texts[example.query], by_id[example.positive].text()) for example in examples[:32]]
+
+
+def _about(store: PageStore) -> dict[str, Any]:
+    return {"documents": len(store.documents()), "pages": len(store.pages())}
 
 
 def _fit_on_images(
@@ -152,7 +165,17 @@ def _fit_on_images(
     )
     checkpoints = pipeline.workspace.runs / "fit" / "checkpoints"
     report = fit_images(model, train, judged if judged.queries else None, recipe, checkpoints, pipeline.progress)
-    return finish_model(pipeline, model, report)
+    shown = train.dataset[: min(32, len(train))]
+    pairs = list(zip(shown["query"], shown["image"], strict=True))
+    from pagetune.finish import finish_model
+
+    return finish_model(pipeline, model, report, pairs, _about(store), _judging(judged, recipe))
+
+
+def _judging(judged: JudgedImages | None, recipe: Recipe) -> Callable[[Any], Mapping[int, float]] | None:
+    from pagetune.training.images import ImageEvaluator
+
+    return ImageEvaluator(judged, recipe).by_dimension if judged is not None and judged.queries else None
 
 
 VALIDATION_WORDS = 60_000
@@ -165,19 +188,6 @@ def validation_of(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 
     split = data.of("validation"), data.qrels("validation")
     return choose_validation(*split, pages, VALIDATION_WORDS, pipeline.recipe.fit.seed)
-
-
-def finish_model(pipeline: Pipeline, model: Any, report: FitReport) -> Summary:
-    """Save the finetuned model into the workspace."""
-    from pagetune.models.adapters import merge_adapters
-    from pagetune.models.loading import save_model
-
-    merge_adapters(model)
-    if pipeline.recipe.fit.truncate_dim:
-        model.truncate_dim = pipeline.recipe.fit.truncate_dim
-    with replace_folder(pipeline.workspace.model) as folder:
-        save_model(model, folder)
-    return {"content": _folder_digest(pipeline.workspace.model), **report.summary()}
 
 
 def by_image(model: Any) -> bool:
@@ -276,7 +286,7 @@ def do_index(pipeline: Pipeline) -> Summary:
         depth=recipe.evaluate.depth,
         progress=pipeline.progress,
     )
-    return {"content": _folder_digest(workspace.index), **asdict(info)}
+    return {"content": folder_digest(workspace.index), **asdict(info)}
 
 
 def _rendering(pipeline: Pipeline) -> PageStore:
@@ -320,12 +330,3 @@ def masked_bm25(pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> B
     from pagetune.evaluation.lexical import BM25
 
     return BM25({page.id: page.text(masks.get(page.id, ())) for page in pages})
-
-
-def _folder_digest(folder: Path) -> str:
-    """A digest over the names and bytes of everything below a folder."""
-    digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
-    return digest.hexdigest()

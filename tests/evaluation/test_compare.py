@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -172,10 +173,6 @@ def test_names_and_counts_are_short() -> None:
 
 @pytest.mark.parametrize("width", [60, 80, 130, None])
 def test_the_table_fits_the_screen(width: int | None) -> None:
-    from tests_of_compare import result
-
-    from pagetune.evaluation.comparison.grid import make_grid
-
     long = result("llama-nemotron-embed-vl", [0.5] * 30, bytes_per_page=12_345_678.0, vectors_per_page=742.0)
     grid = make_grid([long, result("b", [0.4] * 30)], [], FEW, {})
     out: Any = io.StringIO()
@@ -507,7 +504,9 @@ def test_rows_have_no_text_of_their_negatives(tmp_path: Path) -> None:
 
 def test_a_page_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    monkeypatch.setattr("pagetune.models.page_reader._read_picture", lambda picture: read.append(picture) or "words")
+    reader = ModuleType("the page reader, without torch")
+    reader._read_picture = lambda picture: read.append(picture) or "words"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "pagetune.models.page_reader", reader)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     place = beir(tmp_path / "set")
     assert texts_of(place, tmp_path / "cache") == ({"a": "words", "b": "words"}, "the pages' text by OCR")

@@ -101,6 +101,10 @@ def fingerprint_model(model: SentenceTransformer) -> str:
     digest = hashlib.sha256()
     for module in model:
         digest.update(f"{type(module).__name__}{_settings(module)}".encode())
+    prompts = sorted((name, prompt) for name, prompt in model.prompts.items() if prompt)
+    shorter = getattr(model, "truncate_dim", None)
+    if prompts or shorter:
+        digest.update(f"{prompts}{shorter}".encode())
     for name, tensor in sorted(model.state_dict().items()):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         # As bytes: numpy has no bfloat16.

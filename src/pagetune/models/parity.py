@@ -47,8 +47,8 @@ HALF = Tolerance(0.01, 0.1)
 """The same weights in bfloat16 or float16: on the same machine nothing differs, but another attention kernel adds in
 another order; rounding the weights anew moves a vector by 0.02."""
 
-LEARNT = 0.3
-"""An adapter that moves no score by more than this share of the spread has learnt nothing that half precision holds."""
+LEARNT = 0.2
+"""An adapter that moves no score by more than this share of the spread has learnt nothing that could be lost."""
 
 HALF_MERGED = Tolerance(0.1, 1.0)
 """Adapters merged into weights of half precision round each of them anew: up to 0.03 of a vector and 0.45 of the spread

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from pagetune.errors import ParityError
+from pagetune.models.adapters import has_adapters
 from pagetune.models.answers import Difference, Encoded, Tolerance, difference, encode
 from pagetune.models.parity import LEARNT, LOST, Remembered, StepReport, Stored, Way
 from pagetune.models.scoring import truncate
@@ -25,8 +26,7 @@ WHERE = {
     "index": "the index",
 }
 UNKNOWN = Difference(float("inf"), float("inf"), float("inf"))
-HELPED = 0.9
-"""A cause is named where putting it right leaves less than this share of a difference."""
+UNMERGED = "unmerged adapter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def explain_merge(known: Remembered, found: Encoded, step: StepReport, half: boo
     changed = difference(known.encoded, known.base, known.spread).scores > LEARNT
     if not step.difference.within(step.allowed) and _nearer(found, known.base, known.encoded):
         cause = Cause(
-            "unmerged adapter",
+            UNMERGED,
             "it answers as the base model did: the adapter was taken off, not merged into the weights",
             "merge it before it is taken off (models.adapters.merge_adapters)",
         )
@@ -75,29 +75,39 @@ def cannot_load(way: Way, error: Exception) -> ParityError:
 
 def explain_folder(way: Way, loaded: Any, model: Any, known: Remembered, apart: Difference | None) -> ParityError:
     """What the reloaded model has otherwise than the one in memory; `loaded` is put right on the way."""
-    began = now = apart or UNKNOWN
     named: list[Cause] = []
-    tried: list[Cause] = []
+    before, now = _try_encode(way, loaded, known), apart or UNKNOWN
     for cause in _differences(way, loaded, model, known):
-        tried.append(cause)
+        if cause.name == UNMERGED and has_adapters(model):
+            named.append(cause)  # Nothing merged is at hand to put it right with.
+            now = Difference(0.0, 0.0, 0.0)
+            break
         try:
             cause.repair()
-            after = difference(known.encoded, encode(loaded, known.pairs, way.batch), known.spread)
-        except Exception:  # Still does not fit together.
+        except (AttributeError, KeyError, RuntimeError, ValueError):
             continue
-        if _helped(now, after) or after.within(way.allowed):
+        after = _try_encode(way, loaded, known)
+        # What moves the vectors was otherwise, wherever it moves them: another fault may still hide the gain.
+        if before is None or after is None or not difference(before, after, known.spread).within(way.allowed):
             named.append(cause)
-        now = after
+        before = after
+        now = UNKNOWN if after is None else difference(known.encoded, after, known.spread)
         if now.within(way.allowed):
             break
     if not now.within(way.allowed):
-        more = Cause(
-            "unknown",
-            "and something that has no name here" if named else "prompts, pixels, modules and weights are the same",
-            "look at its tokenizer and its configuration files beside the base model's",
+        text = (
+            "and something that has no name here" if named else "its prompts, pixels, modules and weights are the same"
         )
-        named = [*(named or tried), more]
-    return _error(way.name, named, began, way.allowed)
+        fix = "look at its tokenizer and its configuration files beside the base model's"
+        named.append(Cause("unknown", text, fix))
+    return _error(way.name, named, apart or UNKNOWN, way.allowed)
+
+
+def _try_encode(way: Way, loaded: Any, known: Remembered) -> Encoded | None:
+    try:
+        return encode(loaded, known.pairs, way.batch)
+    except Exception:  # Modules that do not fit together.
+        return None
 
 
 def explain_index(pages: Any, stored: Stored, width: int, step: StepReport) -> ParityError:
@@ -133,10 +143,10 @@ def _differences(way: Way, loaded: Any, model: Any, known: Remembered) -> Iterat
     """What is otherwise: what changes the vectors' shape first, the weights last."""
     from pagetune.models.parity_parts import other_modules, other_pictures, other_weights
 
-    if getattr(loaded, "truncate_dim", None) != way.dimension:
+    if (shorter := getattr(loaded, "truncate_dim", None)) != way.dimension:
         yield Cause(
             "wrong truncation",
-            f"it truncates to {getattr(loaded, 'truncate_dim', None)} dimensions instead of {way.dimension}",
+            f"it truncates to {shorter or 'nothing'} instead of {way.dimension or 'nothing'}",
             "set model.truncate_dim before saving (recipe key fit.truncate_dim)",
             partial(setattr, loaded, "truncate_dim", way.dimension),
         )
@@ -158,7 +168,7 @@ def _differences(way: Way, loaded: Any, model: Any, known: Remembered) -> Iterat
         unmerged = "it answers as the base model does: its weights were saved without what the adapter learnt"
     if unmerged:
         fix = "merge before saving (models.adapters.merge_adapters)"
-        yield Cause("unmerged adapter", unmerged, fix, partial(_take_all_weights, model, loaded))
+        yield Cause(UNMERGED, unmerged, fix, partial(_take_all_weights, model, loaded))
     yield from (Cause(*each) for each in other_weights(model, loaded))
 
 
@@ -184,10 +194,8 @@ def adapter_tensors(folder: Path) -> list[str]:
 
 def _answers_as_base(way: Way, loaded: Any, known: Remembered) -> bool:
     assert known.base is not None
-    try:
-        return _nearer(encode(loaded, known.pairs, way.batch), known.base, known.encoded)
-    except Exception:  # Modules that do not fit together.
-        return False
+    found = _try_encode(way, loaded, known)
+    return found is not None and _nearer(found, known.base, known.encoded)
 
 
 def _nearer(found: Encoded, base: Encoded, trained: Encoded) -> bool:
@@ -198,11 +206,6 @@ def _nearer(found: Encoded, base: Encoded, trained: Encoded) -> bool:
 
 def _prompt(prompts: dict[str, Any], default: str | None, role: str) -> str:
     return prompts.get(role) or (prompts.get(default) if default and role not in prompts else None) or ""
-
-
-def _helped(before: Difference, after: Difference) -> bool:
-    pairs = zip(asdict(before).values(), asdict(after).values(), strict=True)
-    return any(new < HELPED * old for old, new in pairs)
 
 
 def _close(one: Any, other: Any, share: float = 1e-3) -> bool:
@@ -222,6 +225,6 @@ def _error(step: str, causes: list[Cause], apart: Difference, allowed: Tolerance
             f"vectors of {worst} differ by up to {parts[worst]:.2g} of their length ({allowed.vectors:g} allowed), "
             f"scores by {apart.scores:.2g} of their spread ({allowed.scores:g})"
         )
-    text = "; ".join(cause.text for cause in causes)
+    text = "; ".join(f"{cause.name}: {cause.text}" for cause in causes)
     message = f"parity, step {step}: {WHERE[step]} does not answer as the trained one: {text}; {size}; {causes[0].fix}"
     return ParityError(message, step, tuple(cause.name for cause in causes), asdict(apart))

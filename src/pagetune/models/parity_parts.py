@@ -89,12 +89,12 @@ def other_weights(model: Any, loaded: Any) -> list[Otherwise]:
     projections = tuple(f"{place}." for place, module in _named_leaves(model) if type(module).__name__ == "Dense")
     found: list[Otherwise] = []
     groups = (
-        ("stale projection", "its projection", [name for name in names if name.startswith(projections)]),
-        ("other weights", "its model", [name for name in names if not name.startswith(projections)]),
+        ("stale projection", "its projections", [name for name in names if name.startswith(projections)]),
+        ("other weights", "its weights", [name for name in names if not name.startswith(projections)]),
     )
     for name, whose, chosen in groups:
         if chosen:
-            text = f"{whose} has {len(chosen)} tensors that are not the trained ones, such as {chosen[0]}"
+            text = f"of {whose} {len(chosen)} tensors are not the trained ones: {', '.join(chosen[:SHOWN])}"
             found.append((name, text, SAVE_AGAIN, partial(_take_weights, model, loaded, chosen)))
     return found
 

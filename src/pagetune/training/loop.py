@@ -63,6 +63,8 @@ def run(trainer: Any, steps: int, last: Path | None, progress: Progress) -> None
         trainer.add_callback(_reporter(task, progress))
         trainer.train(resume_from_checkpoint=None if last is None else str(last))
     trainer.model.zero_grad(set_to_none=True)
+    # Off with the autocast that the trainer has wrapped around the model: it would go on rounding to bfloat16.
+    trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=False)
 
 
 def keep(model: Any, last: Path, state: TrainerState, evaluator: Evaluator | None, best: Best = "clear") -> int:

@@ -23,9 +23,9 @@ LEADER = 18
 HALF_POINT = 6.5
 """Half the side of the square that a point takes, in points."""
 
-HIDDEN, CROSSED, DOUBTFUL, ON_CURVE = 1000.0, 70.0, 45.0, 12.0
+HIDDEN, CROSSED, DOUBTFUL, ON_CURVE = 1000.0, 70.0, 45.0, 5.0
 """What it costs, in points of distance, to hide a name or a point, to lead over one or over another leader, to stand
-nearer to another point than to one's own, and to stand on a curve."""
+nearer to another point than to one's own, and to stand on a curve, for each of its dots."""
 
 PASSES = 6
 """Times that each name may look for a better place, knowing the others'."""
@@ -135,10 +135,11 @@ def _alone(spot: Array, boxes: Array, points: Array, own: int, dots: Array, unit
     paths = _paths(spot, boxes)
     lengths: Array = np.linalg.norm(paths[:, -1] - paths[:, 0], axis=1) / unit
     crossed = _inside(paths, apart).any(axis=1).sum(axis=1)
+    margin = np.array([-2.0, -1.0, 2.0, 1.0]) * unit
     centres = (others[:, :2] + others[:, 2:]) / 2
     nearest = np.clip(centres, boxes[:, None, :2], boxes[:, None, 2:]) - centres
     doubtful = np.linalg.norm(nearest, axis=2).min(axis=1, initial=np.inf) / unit < lengths + 1
-    costs = lengths + CROSSED * crossed + DOUBTFUL * doubtful + ON_CURVE * _inside(dots, boxes).any(axis=0)
+    costs = lengths + CROSSED * crossed + DOUBTFUL * doubtful + ON_CURVE * _inside(dots, boxes + margin).sum(axis=0)
     found: Array = costs + HIDDEN * _overlaps(boxes, points).sum(axis=1)
     return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,10 +148,8 @@ def _lexical(axes: Axes, grid: Grid, canvas: Canvas) -> list[Any]:
 def _lexical_labels(axes: Axes, grid: Grid, canvas: Canvas) -> list[Label]:
     left, right = axes.get_xlim()
     x = left * (right / left) ** 0.02
-    return [
-        Label(row.result.label + (" *" if row.starred else ""), x, row.metrics[MAIN_METRIC], canvas.colours["bm25"])
-        for row in _lexical_rows(grid)
-    ]
+    colour = canvas.colours["bm25"]
+    return [replace(_label(row, x, canvas), colour=colour) for row in _lexical_rows(grid)]
 
 
 def _lexical_rows(grid: Grid) -> list[Row]:
