@@ -37,7 +37,7 @@ COMMON = {
     "fit.eval_fraction": 0.25,
     "fit.patience": 100,
     "fit.matryoshka": [192, 64],
-    "fit.epochs": 3,
+    "fit.epochs": 1.6,
     "model.encode_batch": 32,
 }
 
@@ -83,7 +83,7 @@ def models(place: Path) -> dict[str, dict[str, Any]]:
     qwen = tiny_qwen3_vl(place / "qwen", layers=2, vision_hidden=192, vision_layers=4, **sizes)
     text = tiny_text_encoder(place / "text", layers=2, **sizes)
     image = tiny_siglip(place / "image", layers=4, image_size=SIDE, **sizes)
-    router = {"model.kind": "router", "model.image_model": str(image), "fit.projection_epochs": 0.1}
+    router = {"model.kind": "router", "model.image_model": str(image), "fit.projection_epochs": 0.1, "fit.epochs": 3.2}
     late = {"model.kind": "late", "fit.projection_learning_rate": 3e-3}
     return {
         "Qwen3-VL": {"model.name": str(qwen)},

@@ -36,7 +36,7 @@ from pagetune.models.scoring import Matrix, truncate
 from pagetune.recipe import FitRecipe, IndexRecipe, LoraRecipe, ModelRecipe, Recipe
 from pagetune.search.stored import through_index
 
-PAIRS, SIDE, WIDTH = 8, 96, 64
+PAIRS, SIDE, WIDTH, SEED = 8, 96, 64, 0
 KEPT, INDEXED = 48, 32
 """Dimensions of the saved dense model, and of its index."""
 PROMPTS = {"query": "Find the page that answers: ", "document": "Represent this page. "}
@@ -115,6 +115,7 @@ def move(model: Any, pattern: str, size: float) -> None:
 
 def export(place: Path, name: str, recipe: Recipe, base: Path, *, moved: str, size: float = 0.05) -> Export:
     """Load, train, save; raises ParityError where the clean export fails."""
+    torch.manual_seed(SEED)  # Of new projections and adapters.
     model = load_model(recipe.model)
     # As a published checkpoint has them: of its own, so that the recipe need not say them.
     model.prompts.update(PROMPTS)
