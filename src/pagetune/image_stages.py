@@ -34,11 +34,9 @@ def do_fit(pipeline: Pipeline) -> Summary:
     pipeline.progress.say(f"fit: {describe(model)}")
     pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")
     report = fit_images(model, train, judged, recipe, workspace.runs / "fit" / "checkpoints", pipeline.progress)
-    shown = train.dataset[: min(32, len(train))]
-    pairs = list(zip(shown["query"], shown["image"], strict=True))
     about = {"rows": len(train), "form": train.form}
     judge = ImageEvaluator(judged, recipe).by_dimension if judged is not None else None
-    return finish_model(pipeline, model, report, pairs, about, judge)
+    return finish_model(pipeline, model, report, train.pairs(32), about, judge)
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:

@@ -112,11 +112,16 @@ def do_fit(pipeline: Pipeline) -> Summary:
     return finish_model(pipeline, model, report, _reading_pairs(data, examples, pages), _about(store))
 
 
+SHOWN = 600
+"""Characters of a page's text that the parity gate compares on, in float32: whole pages take it half a minute."""
+
+
 def _reading_pairs(data: RetrievalData, examples: Sequence[Example], pages: Sequence[Page]) -> list[Pair]:
-    """A few queries and the texts of their pages."""
+    """A query for each of a few pages, and the beginnings of their texts."""
     texts = {query.id: query.text for query in data.queries}
     by_id = {page.id: page for page in pages}
-    return [(texts[example.query], by_id[example.positive].text()) for example in examples[:32]]
+    asked = {example.positive: example.query for example in examples}
+    return [(texts[query], by_id[page].text()[:SHOWN]) for page, query in list(asked.items())[:32]]
 
 
 def _about(store: PageStore) -> dict[str, Any]:

@@ -183,6 +183,13 @@ def test_what_does_not_go_together_is_refused(qwen, train, tmp_path):
     chosen = recipe(qwen, "fit.gradient_checkpointing=true", "fit.mini_batch_size=1")
     with pytest.raises(ModelError, match="gradient cache"):
         fit_images(load_model(chosen.model), train, None, chosen, tmp_path / "run")
+    for keys, fault in (
+        (["fit.truncate_dim=128"], "the model is 64 wide"),
+        (["fit.truncate_dim=64", "model.kind=late"], "late"),
+    ):
+        chosen = recipe(qwen, *keys)
+        with pytest.raises(ModelError, match=fault):
+            fit_images(load_model(chosen.model), train, None, chosen, tmp_path / "run")
     chosen = recipe(_tiny.tiny_text_encoder(tmp_path / "text"))
     with pytest.raises(ModelError, match="not image"):
         fit_images(load_model(chosen.model), train, None, chosen, tmp_path / "run")

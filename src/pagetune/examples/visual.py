@@ -87,6 +87,14 @@ class ImageTrainSet:
         labels = [*self.dataset["label"]] if self.has_label else None
         return fingerprint("image train set", self.keys, self.negatives, labels)
 
+    def pairs(self, count: int) -> list[tuple[str, Image]]:
+        """The first query and the picture of each of the first `count` different pages."""
+        first: dict[str, int] = {}
+        for row, key in enumerate(self.keys["image"]):
+            first.setdefault(key, row)
+        rows = [self.dataset[row] for row in list(first.values())[:count]]
+        return [(row["query"], row["image"]) for row in rows]
+
     @property
     def has_label(self) -> bool:
         return "label" in self.dataset.column_names

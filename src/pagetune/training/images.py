@@ -159,6 +159,10 @@ def _check(model: Any, recipe: Recipe) -> None:
     missing = [kind for kind in ("text", "image") if not model.supports(kind)]
     if missing:
         raise ModelError(f"the model takes {model.modalities}, not {missing[0]}; page images need a model of both")
+    shorter, width = recipe.fit.truncate_dim, model.get_embedding_dimension() or 0
+    if shorter and (is_late(model) or shorter > width):
+        why = "a late-interaction model keeps its tokens' width" if is_late(model) else f"the model is {width} wide"
+        raise ModelError(f"fit.truncate_dim={shorter}: {why}; leave it out, or choose a smaller one")
     cached = recipe.fit.batch_size > recipe.fit.mini_batch_size
     if recipe.fit.gradient_checkpointing and cached:
         raise ModelError(
