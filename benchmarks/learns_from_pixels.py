@@ -83,7 +83,13 @@ def models(place: Path) -> dict[str, dict[str, Any]]:
     qwen = tiny_qwen3_vl(place / "qwen", layers=2, vision_hidden=192, vision_layers=4, **sizes)
     text = tiny_text_encoder(place / "text", layers=2, **sizes)
     image = tiny_siglip(place / "image", layers=4, image_size=SIDE, **sizes)
-    router = {"model.kind": "router", "model.image_model": str(image), "fit.projection_epochs": 0.1, "fit.epochs": 3.2}
+    router = {
+        "model.kind": "router",
+        "model.image_model": str(image),
+        "fit.projection_epochs": 0.1,
+        "fit.epochs": 3,
+        "fit.learning_rate": 5e-4,
+    }
     late = {"model.kind": "late", "fit.projection_learning_rate": 3e-3}
     return {
         "Qwen3-VL": {"model.name": str(qwen)},

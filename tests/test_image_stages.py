@@ -88,9 +88,11 @@ def test_a_dataset_has_no_documents_and_no_index(qwen: Path, rows: Path, tmp_pat
 def test_a_workspaces_own_pages_are_looked_at_from_mining_to_search(qwen: Path, tmp_path: Path) -> None:
     _documents(tmp_path / "documents")
     keys = [*SMALL, *FIT, f"model.name={qwen}", "model.max_pixels=40000", "fit.max_examples=8", "index.dimension=16"]
+    keys += ["fit.epochs=2"]
     pipeline = Pipeline(tmp_path / "ws", load_recipe(None, keys), documents=[tmp_path / "documents"])
     summaries = pipeline.run()
-    assert summaries["fit"]["steps_done"] > 0
+    assert summaries["fit"]["examples"] == 8
+    assert summaries["fit"]["steps_done"] == 4  # Two epochs of two steps, whatever the versions of each example.
     assert set(summaries["evaluate"]["systems"]) == {"base", "tuned", "BM25", "BM25+tuned"}
     assert summaries["index"]["passages"] == summaries["index"]["pages"]
     hits = SearchEngine(tmp_path / "ws").search("how are names resolved", 3)

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.workspace import file_digest, write_atomically
+from pagetune.workspace import file_digest, stamp_files, write_atomically
 
 if TYPE_CHECKING:
     from pagetune.evaluation.visual import ModelScores
@@ -98,12 +98,7 @@ def stamp(recipe: DatasetRecipe) -> list[list[Any]]:
     for source in (recipe.train, recipe.eval):
         if source is None:
             continue
-        place = Path(source)
-        files = sorted(path for path in place.rglob("*") if path.is_file()) if place.is_dir() else [place]
-        if place.exists():
-            found += [[str(file), file.stat().st_size, file.stat().st_mtime_ns] for file in files]
-        else:
-            found.append([source, recipe.revision])
+        found += stamp_files([Path(source)]) if Path(source).exists() else [[source, recipe.revision]]
     return found
 
 

@@ -222,11 +222,20 @@ class Pipeline:
 
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
+        models = {"models": found} if (found := self._local_models(stage)) else {}
         if stage.name == "fit" and self.recipe.dataset.train:
             from pagetune.image_stages import stamp
 
-            return {"dataset": stamp(self.recipe.dataset)}
-        return {need: self._summary(need)["content"] for need in stage.needs}
+            return {"dataset": stamp(self.recipe.dataset)} | models
+        return {need: self._summary(need)["content"] for need in stage.needs} | models
+
+    def _local_models(self, stage: Stage) -> list[list[Any]]:
+        """The files of a model that is a folder: another may lie there under the same name."""
+        from pagetune.workspace import stamp_files
+
+        named = (self.recipe.model.name, self.recipe.model.image_model)
+        folders = [Path(name) for name in named if name and Path(name).is_dir()]
+        return stamp_files(folders) if "model" in stage.sections else []
 
     def _why(self, stage: Stage) -> str | None:
         """Why a stage has to run; None where its work is finished."""
@@ -272,6 +281,8 @@ def _difference(old: Parts, new: Parts) -> str:
 
 
 def _input_difference(old: Parts, new: Parts) -> str:
+    if old.get("models", []) != new.get("models", []):
+        return "the model's files changed"
     if "dataset" in new:
         return "the dataset's files changed"
     if "documents" not in new:

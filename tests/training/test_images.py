@@ -77,7 +77,7 @@ def test_a_killed_fit_goes_on_to_the_same_weights(qwen, train, judged, tmp_path)
     whole, killed = load_model(chosen.model), load_model(chosen.model)
     fit_images(whole, train, judged, chosen, tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    for checkpoint in (tmp_path / "killed").glob("checkpoint-*"):
+    for checkpoint in (tmp_path / "killed" / "whole").glob("checkpoint-*"):
         if json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 8:
             shutil.rmtree(checkpoint)
     fit_images(killed, train, judged, chosen, tmp_path / "killed")
@@ -110,7 +110,9 @@ def test_adapters_alone_are_trained_kept_resumed_and_merged(qwen, train, judged,
     assert has_adapters(model)
     frozen = {name.replace(".base_layer", ""): tensor for name, tensor in weights(model).items() if "lora_" not in name}
     assert all(torch.equal(frozen[name], tensor) for name, tensor in before.items())
-    assert {path.name for path in (tmp_path / "run").glob("checkpoint-8/*.safetensors")} == {"trained.safetensors"}
+    assert {path.name for path in (tmp_path / "run" / "whole").glob("checkpoint-8/*.safetensors")} == {
+        "trained.safetensors"
+    }
     adapted = ImageEvaluator(judged, chosen).values(model)
     save_adapter(model, chosen.lora, str(qwen), tmp_path / "adapter")
     assert merge_adapters(model) > 0
@@ -166,6 +168,21 @@ def test_a_router_is_aligned_with_its_towers_frozen_then_trained_whole(train, ju
     moved = {name for name, tensor in weights(model).items() if not torch.allclose(tensor, before[name], atol=1e-5)}
     assert moved == {name for name in before if ".linear." in name}
     assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+def test_new_weights_are_the_same_in_another_process_so_that_a_fit_goes_on(qwen, train, judged, tmp_path):
+    keys = ["model.kind=late", "lora.rank=2", "fit.epochs=1"]
+    chosen = recipe(qwen, *keys)
+    torch.manual_seed(1)
+    first = load_model(chosen.model)
+    begun = fit_images(first, train, judged, chosen, tmp_path / "run")
+    torch.manual_seed(2)
+    second = load_model(chosen.model)
+    again = fit_images(second, train, judged, recipe(qwen, *keys, "fit.parity=false"), tmp_path / "run")
+    assert again.history == begun.history
+    assert again.seconds < begun.seconds
+    for name, tensor in weights(first).items():
+        torch.testing.assert_close(second.state_dict()[name], tensor)
 
 
 @pytest.mark.parametrize("published", [False, True])

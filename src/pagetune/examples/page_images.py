@@ -95,7 +95,16 @@ def train_set_of_pages(
             columns[f"negative_{place}"].append(example.negatives[place])
     rows = Dataset.from_dict(columns | {"mask": [[list(rect) for rect in mask] for mask in own_masks]})
     rendered = rows.with_transform(_renderer(store, masks, bounds), columns=[*columns, "mask"])
-    return ImageTrainSet(rendered, columns, negatives, name="pages", found=tuple(columns))
+    shown = [page_key(store.page(page), mask, bounds) for page, mask in zip(columns["image"], own_masks, strict=True)]
+    others = {page: page_key(store.page(page), masks.get(page, ()), bounds) for page in _negatives(columns)}
+    stamp = fingerprint(shown, others)
+    return ImageTrainSet(
+        rendered, columns, negatives, name="pages", found=tuple(columns), versions=versions, stamp=stamp
+    )
+
+
+def _negatives(columns: Mapping[str, Sequence[str]]) -> list[str]:
+    return sorted({page for name, pages in columns.items() if name.startswith("negative_") for page in pages})
 
 
 def _renderer(

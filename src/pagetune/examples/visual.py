@@ -63,6 +63,10 @@ class ImageTrainSet:
     sizes: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
     found: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    versions: int = 1
+    """How many times over the rows stand, drawn anew each time: an epoch is a part of them."""
+    stamp: str = ""
+    """What else decides the pictures, where keys are not of their bytes."""
 
     def __len__(self) -> int:
         return len(self.dataset)
@@ -85,7 +89,7 @@ class ImageTrainSet:
     def fingerprint(self) -> str:
         """Equal for equal content, wherever it was read from."""
         labels = [*self.dataset["label"]] if self.has_label else None
-        return fingerprint("image train set", self.keys, self.negatives, labels)
+        return fingerprint("image train set", self.keys, self.negatives, labels, self.stamp)
 
     def pairs(self, count: int) -> list[tuple[str, Image]]:
         """The first query and the picture of each of the first `count` different pages."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.errors import MissingExtra, ModelError
+from pagetune.models.seeds import drawn_from
 from pagetune.recipe import LoraRecipe
 
 ADAPTER = "default"
@@ -17,13 +18,17 @@ VISION = r"(^|\.)(visual|vision_model|vision_tower|vision_encoder)\."
 """Matches the names of a vision tower's parameters in the known architectures."""
 
 
-def add_adapters(model: Any, recipe: LoraRecipe) -> int:
+def add_adapters(model: Any, recipe: LoraRecipe, seed: int = 17) -> int:
     """Put adapters on the model's transformer, everything else frozen but new projections; returns the number of
-    weights that are left to train. Raises MissingExtra without peft, ModelError where the model cannot have any."""
+    weights that are left to train. The adapters are float32 whatever the model is: in bfloat16 most steps of a usual
+    learning rate would be rounded away. Raises MissingExtra without peft, ModelError where there can be none."""
+    if recipe.quantise != "none":
+        raise ModelError(f"lora.quantise={recipe.quantise} is not built yet; leave it out, or choose a smaller model")
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise MissingExtra("peft", "lora", "LoRA") from None
+    from peft.tuners.tuners_utils import cast_adapter_dtype
     from sentence_transformers.base.modules import Transformer
 
     if not isinstance(model[0], Transformer):
@@ -45,7 +50,9 @@ def add_adapters(model: Any, recipe: LoraRecipe) -> int:
     for parameter in inner.parameters():
         parameter.requires_grad_(False)
     # Straight into the layers: the models' own `add_adapter` asks for a peft that is newer than any there is.
-    inject_adapter_in_model(config, inner, ADAPTER)
+    with drawn_from(seed):
+        inject_adapter_in_model(config, inner, ADAPTER)
+    cast_adapter_dtype(inner, ADAPTER)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.seeds import drawn_from
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -28,13 +29,14 @@ def load_late(spec: Spec) -> MultiVectorEncoder:
     from pagetune.models.quiet import quiet
 
     try:
-        with quiet():
+        with quiet(), drawn_from():
             model = MultiVectorEncoder(spec.name, **spec.arguments())
     except Exception as error:
         line = " ".join(str(error).split())[:200]
         raise ModelError(f"late-interaction model {spec.name!r} cannot be loaded: {line}") from error
     if spec.projection is not None and has_new_projection(spec):
-        _resize(model, spec.projection)
+        with drawn_from():
+            _resize(model, spec.projection)
     return model
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.seeds import drawn_from
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,7 +32,7 @@ def build_router(spec: Spec) -> SentenceTransformer:
             "a router needs an image tower: set model.image_model, such as google/siglip2-base-patch16-224"
         )
     towers: dict[str, Any] = {}
-    with quiet():
+    with quiet(), drawn_from():
         for modality, name in (("text", spec.name), ("image", spec.image_model)):
             towers[modality] = _tower(name, modality, spec)
         width = spec.projection or towers["image"][1]

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from pagetune.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
     from transformers import TrainerState
 
 STATE = "trainer_state.json"
@@ -70,15 +69,27 @@ def read_state(checkpoint: Path) -> TrainerState:
     return TrainerState.load_from_json(str(checkpoint / STATE))
 
 
-def load_weights(model: SentenceTransformer, checkpoint: Path) -> None:
+def load_weights(model: Any, checkpoint: Path) -> None:
     """Put a checkpoint's weights into the model; of a model with adapters, those and nothing else."""
     from pagetune.models.adapters import has_adapters, load_trained
-    from pagetune.models.loading import load_folder
 
     if has_adapters(model):
         load_trained(model, checkpoint / TRAINED)
         return
-    model.load_state_dict(load_folder(checkpoint).state_dict())
+    model.load_state_dict(_load(model, checkpoint).state_dict())
+
+
+def _load(model: Any, checkpoint: Path) -> Any:
+    """A checkpoint as a model, beside the one that is trained: on the CPU, trusting whom that one trusts."""
+    from pagetune.models.loading import load_folder
+    from pagetune.models.page_reader import PageReader
+    from pagetune.models.quiet import quiet
+
+    if isinstance(model[0], PageReader):
+        return load_folder(checkpoint)
+    with quiet():
+        trust = bool(getattr(model, "trust_remote_code", False))
+        return type(model)(str(checkpoint), device="cpu", trust_remote_code=trust, local_files_only=True)
 
 
 def _read(file: Path) -> dict[str, Any]:

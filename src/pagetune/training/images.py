@@ -23,7 +23,7 @@ from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe, Recipe
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
 from pagetune.training.checkpoints import TRAINED, has_ended, last_checkpoint, note, prepare_folder, read_state
-from pagetune.training.loop import FitReport, finisher, keep, quiet_training, report, run
+from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import dimensions, ranking_loss
 from pagetune.training.validation import METRIC, ndcg
 from pagetune.workspace import fingerprint
@@ -31,7 +31,14 @@ from pagetune.workspace import fingerprint
 if TYPE_CHECKING:
     from pagetune.examples.visual import ImageTrainSet, JudgedImages
 
-PROJECTIONS_FOLDER = "projections"
+WHOLE, PROJECTIONS_FOLDER = "whole", "projections"
+"""Folders of checkpoints: of the whole model, and of a router's projections before that."""
+
+BESIDE = {"push_to_hub", "parity", "truncate_dim", "truncate_loss", "best"}
+"""Keys of `fit` that act when training is over: another value finds the same checkpoints."""
+
+AT_REST = {"encode_batch", "token_pooling"}
+"""Keys of `model` that training does not know."""
 
 
 class ImageEvaluator(SentenceEvaluator):
@@ -106,11 +113,13 @@ def fit_images(
     if recipe.fit.freeze_vision:
         freeze_vision(model)
     if recipe.lora.rank:
-        add_adapters(model, recipe.lora)
-    if is_router(model) and recipe.fit.projection_epochs:
-        _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress)
+        add_adapters(model, recipe.lora, recipe.fit.seed)
     evaluator = ImageEvaluator(judged, recipe) if judged is not None else None
-    return KeyedFit(model, train, evaluator, recipe, folder, identity, _rates(model, recipe.fit), progress).run(began)
+    fit = KeyedFit(model, train, evaluator, recipe, folder / WHOLE, identity, _rates(model, recipe.fit), progress)
+    fit.judge_untrained()
+    if is_router(model) and recipe.fit.projection_epochs and last_checkpoint(fit.folder) is None:
+        _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress)
+    return fit.run(began)
 
 
 def choose_dimension(by_dimension: Mapping[int, float], loss: float) -> int:
@@ -163,6 +172,12 @@ def _check(model: Any, recipe: Recipe) -> None:
     if shorter and (is_late(model) or shorter > width):
         why = "a late-interaction model keeps its tokens' width" if is_late(model) else f"the model is {width} wide"
         raise ModelError(f"fit.truncate_dim={shorter}: {why}; leave it out, or choose a smaller one")
+    if recipe.fit.truncate_loss is not None and is_late(model):
+        raise ModelError("fit.truncate_loss: a late-interaction model keeps its tokens' width; leave it out")
+    if recipe.model.device_map is not None:
+        raise ModelError(
+            f"model.device_map={recipe.model.device_map!r} is for encoding; the trainer places a model itself"
+        )
     cached = recipe.fit.batch_size > recipe.fit.mini_batch_size
     if recipe.fit.gradient_checkpointing and cached:
         raise ModelError(
@@ -188,27 +203,40 @@ class KeyedFit:
     ) -> None:
         self.model, self.train, self.evaluator = model, train, evaluator
         self.recipe, self.folder, self.identity = recipe, folder, identity
-        self.rates, self.progress = rates, progress
+        self.progress = progress
+        self.rows = len(train) // train.versions
+        self.planned = plan(self.rows, len(set(train.keys["image"])), recipe.fit)
+        # A batch that few pages make smaller lowers every rate alike.
+        self.rates = {
+            name: rate * self.planned.learning_rate / recipe.fit.learning_rate for name, rate in rates.items()
+        }
 
     def run(self, began: float) -> FitReport:
         """Train, keep a checkpoint, report."""
-        fit, evaluator = self.recipe.fit, self.evaluator
-        planned = plan(len(self.train), len(set(self.train.keys["image"])), fit)
-        settings = [fit.model_dump(), self.recipe.model.model_dump(), self.recipe.lora.model_dump(), asdict(planned)]
-        noted = prepare_folder(self.folder, fingerprint(*self.identity, settings))
-        if evaluator is not None and "base_ndcg" not in noted:
-            noted["base_ndcg"] = evaluator(self.model)[METRIC]
-            note(self.folder, noted)
+        fit, evaluator, planned = self.recipe.fit, self.evaluator, self.planned
+        noted = self.judge_untrained()
         last = last_checkpoint(self.folder)
         if last is None or not has_ended(last, planned.steps):
-            run(self.trainer(planned), planned.steps, last, self.progress)
+            trainer = self.trainer(planned)
+            with dropout(self.model, fit.dropout):
+                run(trainer, planned.steps, last, self.progress)
             last = last_checkpoint(self.folder)
             assert last is not None, "the last step is saved"
         state = read_state(last)
         kept = keep(self.model, last, state, evaluator, fit.best)
         sizes = (len(evaluator.chosen.queries), len(evaluator.chosen.page_ids)) if evaluator else None
         bfloat16 = use_bfloat16(fit, self.model.device)
-        return report(state, kept, len(self.train), planned, sizes, noted, bfloat16, time.monotonic() - began)
+        return report(state, kept, self.rows, planned, sizes, noted, bfloat16, time.monotonic() - began)
+
+    def judge_untrained(self) -> dict[str, Any]:
+        """Make the folder ready and note how good the model is before any training; what has been noted, if it has."""
+        lora = self.recipe.lora.model_dump(exclude={"keep_adapter"})
+        settings = [self.recipe.fit.model_dump(exclude=BESIDE), self.recipe.model.model_dump(exclude=AT_REST), lora]
+        noted = prepare_folder(self.folder, fingerprint(*self.identity, settings, asdict(self.planned)))
+        if self.evaluator is not None and "base_ndcg" not in noted:
+            noted["base_ndcg"] = self.evaluator(self.model)[METRIC]
+            note(self.folder, noted)
+        return noted
 
     def trainer(self, planned: Plan) -> Any:
         """Sentence Transformers' trainer for this kind of model, drawing batches by content keys."""

@@ -57,6 +57,21 @@ class FitReport:
         return asdict(self) | {"history": list(self.history)}
 
 
+@contextmanager
+def dropout(model: Any, share: float) -> Iterator[None]:
+    """Every dropout layer at the recipe's share, while training."""
+    from torch.nn import Dropout
+
+    drops = {module: module.p for module in model.modules() if isinstance(module, Dropout)}
+    for module in drops:
+        module.p = share
+    try:
+        yield
+    finally:
+        for module, own in drops.items():
+            module.p = own
+
+
 def run(trainer: Any, steps: int, last: Path | None, progress: Progress) -> None:
     """Train to the end, from the checkpoint `last` where there is one."""
     with progress.task("fit", steps, "steps") as task, quiet_training():

@@ -23,7 +23,7 @@ from pagetune.training.checkpoints import (
     read_state,
 )
 from pagetune.training.choice import choose_examples
-from pagetune.training.loop import FitReport, finisher, keep, quiet_training, report, run
+from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
 from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
@@ -109,22 +109,16 @@ def _while_training(model: SentenceTransformer, recipe: Recipe) -> Iterator[None
 
     A batch is padded to its longest text, and one table of numbers has three times the tokens of a passage of prose.
     """
-    from torch.nn import Dropout
-
     from pagetune.models.page_reader import PageReader
 
-    drops = {module: module.p for module in model.modules() if isinstance(module, Dropout)}
     reader = model[0]
     longest = reader.max_seq_length if isinstance(reader, PageReader) else None
-    for module in drops:
-        module.p = recipe.fit.dropout
     if isinstance(reader, PageReader):
         reader.max_seq_length = min(recipe.model.chunk_tokens, longest or recipe.model.chunk_tokens)
     try:
-        yield
+        with dropout(model, recipe.fit.dropout):
+            yield
     finally:
-        for module, share in drops.items():
-            module.p = share
         if isinstance(reader, PageReader):
             reader.max_seq_length = longest
 
