@@ -25,11 +25,14 @@ def do_fit(pipeline: Pipeline) -> Summary:
     from pagetune.finish import finish_model
     from pagetune.models.describe import describe
     from pagetune.models.loading import load_model
+    from pagetune.models.specs import choice
     from pagetune.training.images import ImageEvaluator, fit_images
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     train = load_train_set(recipe.dataset)
     judged = load_eval_set(recipe.dataset) if recipe.dataset.eval else None
+    if why := choice(recipe.model):
+        pipeline.progress.say(f"fit: {why}")
     model = load_model(recipe.model)
     pipeline.progress.say(f"fit: {describe(model)}")
     pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")

@@ -95,6 +95,7 @@ def do_fit(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned model: on passages of the pages' texts, or on the pages' images."""
     from pagetune.examples.datasets import load_data, load_examples
     from pagetune.models.loading import load_model
+    from pagetune.models.specs import choice
     from pagetune.training.trainer import fit_model
 
     workspace = pipeline.workspace
@@ -102,6 +103,8 @@ def do_fit(pipeline: Pipeline) -> Summary:
     pages = answerable(store.pages())
     data = load_data(workspace.data)
     examples = load_examples(workspace.root / "negatives" / "examples.parquet")
+    if why := choice(pipeline.recipe.model):
+        pipeline.progress.say(f"fit: {why}")
     model = load_model(pipeline.recipe.model)
     checkpoints = workspace.runs / "fit" / "checkpoints"
     if by_image(model):

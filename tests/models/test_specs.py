@@ -41,6 +41,8 @@ def test_auto_without_a_gpu_or_a_hub_is_light():
     spec = specs.resolve(recipe("model.name=auto"))
     assert spec.name == "light"
     assert "light" in spec.reason
+    assert specs.choice(recipe("model.name=auto")) == spec.reason
+    assert specs.choice(recipe("model.name=light")) == ""
 
 
 def test_flash_attention_that_is_not_installed_is_refused():

@@ -91,6 +91,11 @@ def resolve(recipe: ModelRecipe) -> Spec:
     )
 
 
+def choice(recipe: ModelRecipe) -> str:
+    """The sentence that says which model `auto` is here and why; empty where the recipe names one."""
+    return resolve(recipe).reason if recipe.name == "auto" else ""
+
+
 def default_device() -> torch.device:
     """Where a model is put when nobody says where, as Sentence Transformers chooses."""
     import torch
