@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from pagetune.models.encoding import PageVectors
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page
-from pagetune.search.index import SearchIndex, build_index
+from pagetune.search.building import build_index
+from pagetune.search.index import SearchIndex
 
 ROWS, DIMENSION, CLUSTERS, QUERIES, K = 100_000, 256, 1000, 300, 10
 P50_MS, RECALL, ROUNDS = 10.0, 0.98, 5

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,10 @@ from typer.testing import CliRunner
 import _tiny
 from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.cli.app import app
-from pagetune.errors import ModelError, RecipeError
+from pagetune.errors import RecipeError
+from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
+from pagetune.stages import encode
 from test_pipeline import SMALL, _documents
 
 COLOURS = ("red", "green", "blue", "black")
@@ -97,10 +98,27 @@ def test_a_workspaces_own_pages_are_looked_at_from_mining_to_search(qwen: Path, 
     assert summaries["index"]["passages"] == summaries["index"]["pages"]
     hits = SearchEngine(tmp_path / "ws").search("how are names resolved", 3)
     assert len({hit.page for hit in hits}) == 3
-    shutil.rmtree(tmp_path / "ws" / "model")
-    late = load_recipe(None, [*keys, "model.kind=late"])
-    with pytest.raises(ModelError, match="not built yet"):
-        Pipeline(tmp_path / "ws", late).run(until="mine")
+
+
+def test_late_interaction_looks_at_a_workspaces_own_pages_too(qwen: Path, tmp_path: Path) -> None:
+    _documents(tmp_path / "documents")
+    keys = [*SMALL, *FIT, f"model.name={qwen}", "model.max_pixels=40000", "fit.max_examples=8", "model.kind=late"]
+    keys += ["model.projection=32", "model.token_pooling=2"]
+    pipeline = Pipeline(tmp_path / "ws", load_recipe(None, keys), documents=[tmp_path / "documents"])
+    summaries = pipeline.run()
+    evaluated, index = summaries["evaluate"], summaries["index"]
+    assert set(evaluated["by_dimension"]) == {"32"}
+    assert index["late"] and index["dimension"] == 32
+    assert index["passages"] > 5 * index["pages"]
+    assert index["bytes_per_page"] == round(4 * 32 * index["passages"] / index["pages"])
+    assert evaluated["storage"]["tuned"]["vectors_per_page"] > 5
+    engine = SearchEngine(tmp_path / "ws")
+    hits = engine.search("how are names resolved", 3, mode="dense")
+    assert len({hit.page for hit in hits}) == 3
+    tokens = engine.encode("how are names resolved")
+    exact = rank_pages(["q"], [tokens], encode(pipeline, engine.model, PageStore(tmp_path / "ws/pages").pages(), {}))
+    assert [hit.page for hit in hits] == list(exact["q"])[:3]
+    assert hits[0].score == pytest.approx(exact["q"][hits[0].page], abs=1e-4)
 
 
 def test_in_training_the_querys_own_words_stay_unless_masked(tmp_path: Path) -> None:

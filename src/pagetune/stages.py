@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pagetune.evaluation.lexical import BM25
     from pagetune.evaluation.report import Story
+    from pagetune.evaluation.retrieval import Queries
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.visual import JudgedImages
     from pagetune.models.answers import Pair
@@ -78,7 +79,6 @@ def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
     """Hard negatives for the training queries, from the base model's and BM25's rankings of `pages`, masked."""
     from pagetune.evaluation.retrieval import rank_pages
     from pagetune.examples.negatives import mine_negatives
-    from pagetune.models.encoding import encode_queries
     from pagetune.models.loading import load_model
 
     recipe = pipeline.recipe
@@ -86,7 +86,8 @@ def mine_examples(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
     texts = {query.id: query.text for query in queries}
     base = load_model(recipe.model)
     vectors = encode(pipeline, base, pages, data.masks)
-    dense = rank_pages(list(texts), encode_queries(base, list(texts.values())), vectors, depth=recipe.mine.candidates)
+    asked = encode_asked(base, list(texts.values()))
+    dense = rank_pages(list(texts), asked, vectors, depth=recipe.mine.candidates)
     lexical = masked_bm25(pages, data.masks).search(texts, recipe.mine.candidates)
     return mine_negatives(queries, data.qrels("train"), pages, dense, lexical, recipe.mine)
 
@@ -199,17 +200,18 @@ def validation_of(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 
 
 def by_image(model: Any) -> bool:
-    """Whether the model looks at pages, rather than reading them. Raises ModelError for late interaction."""
+    """Whether the model looks at pages, rather than reading them. Raises ModelError for late interaction over text."""
     from pagetune.errors import ModelError
     from pagetune.models.late_interaction import is_late
     from pagetune.models.page_reader import PageReader
 
-    if is_late(model):
+    images = bool(model.supports("image")) and not isinstance(model[0], PageReader)
+    if is_late(model) and not images:
         raise ModelError(
-            "late interaction over a workspace's documents is not built yet: train it on a dataset (dataset.train), "
-            "such as what `pagetune data export` writes"
+            f"a late-interaction model of {', '.join(model.modalities)} reads no pages; choose one that takes images, "
+            "or 'light' to read them"
         )
-    return bool(model.supports("image")) and not isinstance(model[0], PageReader)
+    return images
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
@@ -217,7 +219,6 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.evaluation.evaluate import Encoded, evaluate_systems
     from pagetune.evaluation.output import write_run
     from pagetune.examples.datasets import load_data
-    from pagetune.models.encoding import encode_queries
     from pagetune.models.loading import load_model
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
@@ -228,7 +229,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     encoded = []
     for model in (load_model(recipe.model), load_model(recipe.model, workspace.model)):
         vectors = encode(pipeline, model, pages, data.masks)
-        encoded.append(Encoded(encode_queries(model, [query.text for query in queries]), vectors))
+        encoded.append(Encoded(encode_asked(model, [query.text for query in queries]), vectors))
     report = evaluate_systems(
         queries,
         data.qrels("test"),
@@ -274,8 +275,9 @@ def _story(pipeline: Pipeline, store: PageStore) -> Story:
 def do_index(pipeline: Pipeline) -> Summary:
     """The tuned model's vectors of every page, nothing masked, into the search index."""
     from pagetune.models.encoding import fingerprint_model
+    from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
-    from pagetune.search.index import build_index
+    from pagetune.search.building import build_index
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
     store = _rendering(pipeline)
@@ -286,6 +288,7 @@ def do_index(pipeline: Pipeline) -> Summary:
         encode(pipeline, model, pages, {}),
         pages,
         recipe.index,
+        late=is_late(model),
         model=fingerprint_model(model),
         thumbnails=store.images(
             [page.id for page in pages], long_side=recipe.index.thumbnail_side, leave_out_broken=True
@@ -331,6 +334,15 @@ def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping
         cache=cache,
         progress=pipeline.progress,
     )
+
+
+def encode_asked(model: Any, texts: Sequence[str]) -> Queries:
+    """The queries' vectors: one each, or with late interaction one for each of their tokens."""
+    from pagetune.models.encoding import encode_queries
+    from pagetune.models.late_interaction import is_late
+    from pagetune.models.pictures import encode_texts
+
+    return encode_texts(model, texts) if is_late(model) else encode_queries(model, texts)
 
 
 def masked_bm25(pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> BM25:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pagetune.errors import ModelError
 from pagetune.models import encoding
-from pagetune.models.encoding import encode_pages, encode_queries, fingerprint_model
+from pagetune.models.encoding import encode_pages, encode_queries, encode_readings, fingerprint_model
 from pagetune.models.vector_cache import VectorCache
 from pagetune.recipe import ModelRecipe
 from pagetune.records import Page
@@ -112,13 +113,37 @@ def test_queries_and_empty_collections(tiny_model: Any) -> None:
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
-def test_another_model_encodes_page_texts_or_what_it_is_given(
-    tiny_folder: Path, topic_pages: Sequence[Page], tmp_path: Path
+def test_what_has_been_read_is_encoded_as_the_pages_are(
+    tiny_model: Any, topic_pages: Sequence[Page], tmp_path: Path
 ) -> None:
+    pages = encode_pages(tiny_model, topic_pages[:5], {}, RECIPE, tmp_path)
+    passes = count_passes(tiny_model)
+    found = encode_readings(tiny_model, {page.id: page.text() for page in topic_pages[:5]}, RECIPE, tmp_path)
+    assert passes == []
+    assert found.ids == pages.ids
+    np.testing.assert_array_equal(found.vectors, pages.vectors)
+    np.testing.assert_array_equal(found.owner, pages.owner)
+
+
+def test_another_model_encodes_page_texts(tiny_folder: Path, topic_pages: Sequence[Page], tmp_path: Path) -> None:
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(tiny_folder), local_files_only=True)
-    texts = encode_pages(model, topic_pages[:3], {}, RECIPE, tmp_path)
-    assert texts.owner.tolist() == [0, 1, 2]
-    given = encode_pages(model, topic_pages[:3], {}, RECIPE, tmp_path, inputs=lambda pages: [page.id for page in pages])
-    assert (given.vectors * encode_queries(model, [page.id for page in topic_pages[:3]])).sum(axis=1).min() > 0.999
+    found = encode_pages(model, topic_pages[:3], {}, RECIPE, tmp_path)
+    assert found.owner.tolist() == [0, 1, 2]
+    expected = encode_queries(model, [page.text() for page in topic_pages[:3]])
+    assert (found.vectors * expected).sum(axis=1).min() > 0.999
+
+
+def test_a_model_without_text_is_refused(topic_pages: Sequence[Page]) -> None:
+    class Blind:
+        modalities = ("image",)
+
+        def __getitem__(self, place: int) -> None:
+            return None
+
+        def supports(self, modality: str) -> bool:
+            return modality in self.modalities
+
+    with pytest.raises(ModelError, match="not text; encode_pictures"):
+        encode_pages(Blind(), topic_pages[:1], {}, RECIPE)  # type: ignore[arg-type]

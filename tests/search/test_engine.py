@@ -16,8 +16,8 @@ from pagetune.pages.reading import read_documents
 from pagetune.pages.store import PageStore
 from pagetune.recipe import IndexRecipe, ModelRecipe, ReadRecipe
 from pagetune.records import Page
+from pagetune.search.building import build_index
 from pagetune.search.engine import SearchEngine
-from pagetune.search.index import build_index
 from pagetune.workspace import Workspace
 
 FILLER = "Nothing of interest stands in this sentence, which only fills the page. " * 25

@@ -14,7 +14,8 @@ from pagetune.models.encoding import PageVectors
 from pagetune.models.scoring import truncate
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page
-from pagetune.search.index import SearchIndex, build_index
+from pagetune.search.building import build_index
+from pagetune.search.index import SearchIndex
 
 
 def made_pages(count: int) -> list[Page]:
@@ -63,6 +64,30 @@ def test_nearest_pages_are_those_of_exact_search(tmp_path: Path, ann_from: int) 
             rows = np.flatnonzero(vectors.owner == vectors.ids.index(page))
             products = truncate(vectors.vectors[rows], 16) @ truncate(query[None], 16)[0]
             assert products[passage] == pytest.approx(score, abs=1e-4)
+
+
+@pytest.mark.parametrize("ann_from", [10_000, 256])
+def test_late_interaction_finds_what_maxsim_finds(tmp_path: Path, ann_from: int) -> None:
+    pages = made_pages(200)
+    vectors = made_vectors(pages, passages=40)
+    recipe = IndexRecipe(dimension=16, ann_from=ann_from)
+    info = build_index(tmp_path / "index", vectors, pages, recipe, late=True)
+    assert info.approximate is (ann_from == 256)
+    assert (info.pages, info.passages, info.dimension, info.bytes_per_page) == (200, 8000, 32, 4 * 32 * 40)
+    index = SearchIndex(tmp_path / "index")
+    queries = [made_vectors(pages[:1], passages=5, seed=seed).vectors for seed in range(1, 9)]
+    exact = rank_pages([str(n) for n in range(8)], queries, vectors, depth=10)
+    for number, query in enumerate(queries):
+        found = index.nearest(query, 10)
+        assert len(set(found) & set(exact[str(number)])) >= 9
+        assert list(found.values()) == sorted(found.values(), reverse=True)
+        assert all(
+            score == pytest.approx(exact[str(number)].get(page, score), abs=1e-3) for page, (score, _) in found.items()
+        )
+        assert {page.partition("-")[0] for page in index.nearest(query, 5, ["memoir"])} == {"memoir"}
+    with pytest.raises(SearchError, match=r"5 vector\(s\) of 32"):
+        build_index(tmp_path / "dense", made_vectors(pages), pages, recipe)
+        SearchIndex(tmp_path / "dense").nearest(queries[0], 3)
 
 
 def test_a_page_comes_once_though_its_passages_fill_the_first_places(tmp_path: Path) -> None:
@@ -131,7 +156,7 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SearchError, match="such as"):
         build_index(tmp_path / "index", made_vectors(made_pages(4)), made_pages(5), IndexRecipe())
     build_index(tmp_path / "index", made_vectors(made_pages(4)), made_pages(4), IndexRecipe(dimension=16))
-    with pytest.raises(SearchError, match="8 dimensions, the index 16"):
+    with pytest.raises(SearchError, match="8 dimensions, the index one a passage of 16"):
         SearchIndex(tmp_path / "index").nearest(np.ones(8, np.float32), 3)
     (tmp_path / "index" / "index.json").write_text('{"layout": 99}')
     with pytest.raises(SearchError, match="layout 99"):

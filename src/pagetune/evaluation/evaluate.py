@@ -11,13 +11,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pagetune.errors import DataError
 from pagetune.evaluation.lexical import BM25
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run, ranking
-from pagetune.evaluation.retrieval import Passages, fuse, rank_pages
+from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, interval, verdict
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
@@ -28,10 +27,25 @@ SYSTEMS = (BASE, TUNED, LEXICAL, FUSED)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Encoded:
-    """What one model made of the queries, float32 [queries, dim] in their order, and of the pages."""
+    """What one model made of the queries, in their order, and of the pages."""
 
-    queries: NDArray[np.float32]
+    queries: Queries
     pages: Passages
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return int(self.pages.vectors.shape[1])
+
+    @property
+    def late(self) -> bool:
+        """Whether a query has several vectors; those have no shorter dimensions."""
+        return any(np.ndim(query) > 1 and len(query) > 1 for query in self.queries)
+
+    def storage(self) -> dict[str, float]:
+        """How many vectors a page has, and their bytes in float32."""
+        vectors = len(self.pages.owner) / max(1, len(self.pages.ids))
+        return {"vectors_per_page": round(vectors, 2), "bytes_per_page": round(4 * self.width * vectors)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +81,8 @@ class EvaluationReport:
     comparisons: Mapping[str, Comparison]
     """`tuned − base` and others, NDCG@10."""
     settings: EvaluateRecipe
+    storage: Mapping[str, Mapping[str, float]]
+    """What each model's page vectors take at its full dimension: vectors_per_page, bytes_per_page."""
 
     @property
     def gain(self) -> Comparison:
@@ -118,6 +134,7 @@ class EvaluationReport:
                 name: _rounded(asdict(comparison)) | {"outcome": comparison.outcome}
                 for name, comparison in self.comparisons.items()
             },
+            "storage": {name: dict(facts) for name, facts in self.storage.items()},
             "settings": self.settings.model_dump(mode="json"),
         }
 
@@ -152,9 +169,10 @@ def evaluate_systems(
         {BASE: _pick(base, judged), TUNED: _pick(tuned, judged)},
         lexical,
     )
-    full = min(base.queries.shape[1], tuned.queries.shape[1])
+    full = min(base.width, tuned.width)
     systems = bench.systems(None)
-    others = sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
+    late = base.late or tuned.late
+    others = [] if late else sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
     by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED)}}
     by_dimension |= {dimension: bench.systems(dimension) for dimension in others}
     pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
@@ -166,6 +184,7 @@ def evaluate_systems(
         by_dimension=by_dimension,
         comparisons={f"{new} − {old}": bench.compare(systems, new, old) for new, old in pairs},
         settings=recipe,
+        storage={BASE: base.storage(), TUNED: tuned.storage()},
     )
 
 
@@ -221,7 +240,9 @@ class _Bench:
 
 
 def _pick(encoded: Encoded, places: Sequence[int]) -> Encoded:
-    return Encoded(encoded.queries[list(places)], encoded.pages)
+    queries = encoded.queries
+    chosen = queries[list(places)] if isinstance(queries, np.ndarray) else [queries[place] for place in places]
+    return Encoded(chosen, encoded.pages)
 
 
 def _check_pages(qrels: Qrels, lexical: BM25, *models: Encoded) -> None:

@@ -6,14 +6,17 @@ back to length 1 (Kusupati et al., 2022), so that one encoding serves every dime
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.evaluation.ranking import Run, best, ranking
-from pagetune.models.scoring import truncate
+from pagetune.models.scoring import score_pages, truncate
+
+Queries = NDArray[np.float32] | Sequence[NDArray[np.float32]]
+"""float32 [queries, dim], a vector a query; or a matrix [vectors, dim] a query, for late interaction."""
 
 _BLOCK = 1 << 25
 """Scores held at a time: 128 MiB of float32."""
@@ -34,7 +37,7 @@ class Passages(Protocol):
 
 def rank_pages(
     query_ids: Sequence[str],
-    query_vectors: NDArray[np.float32],
+    query_vectors: Queries,
     pages: Passages,
     *,
     dimension: int | None = None,
@@ -43,7 +46,8 @@ def rank_pages(
 ) -> Run:
     """The `depth` nearest pages of each query by cosine, exact, a page by its nearest passage.
 
-    `query_vectors` is float32 [len(query_ids), dim]; `exclude` names the pages to leave out of a query's answer.
+    Where a query has several vectors a page's score is their sum (MaxSim; Khattab and Zaharia, 2020). `exclude` names
+    the pages to leave out of a query's answer.
     """
     if len(query_ids) != len(query_vectors):
         raise ValueError(f"{len(query_ids)} query ids for {len(query_vectors)} query vectors: give one vector a query")
@@ -51,19 +55,29 @@ def rank_pages(
         return {query: {} for query in query_ids}
     left_out = exclude or {}
     order = np.argsort(pages.owner, kind="stable")
-    owners, starts = np.unique(pages.owner[order], return_index=True)
-    ids = [pages.ids[owner] for owner in owners]
-    passages = truncate(pages.vectors[order], dimension)
-    queries = truncate(query_vectors, dimension)
+    owner, vectors = pages.owner[order], pages.vectors[order]
+    ids = [pages.ids[place] for place in np.unique(owner)]
     run: Run = {}
-    step = max(1, _BLOCK // len(passages))
-    for first in range(0, len(queries), step):
-        scores = np.maximum.reduceat(queries[first : first + step] @ passages.T, starts, axis=1)
-        # A product's last bits depend on how the matrix was blocked; equal vectors shall tie.
-        scores = np.round(scores, 6)
-        for query, row in zip(query_ids[first : first + step], scores, strict=True):
-            run[query] = best(row, ids, depth, left_out.get(query, ()))
+    for query, row in zip(query_ids, _scores(query_vectors, vectors, owner, dimension), strict=True):
+        run[query] = best(row, ids, depth, left_out.get(query, ()))
     return run
+
+
+def _scores(
+    queries: Queries, vectors: NDArray[np.float32], owner: NDArray[np.int64], dimension: int | None
+) -> Iterator[NDArray[np.float32]]:
+    """float32 [pages] for each query. A product's last bits depend on how the matrix was blocked: equal vectors shall
+    tie, so the scores are rounded."""
+    if not isinstance(queries, np.ndarray):
+        if any(len(query) != 1 for query in queries):
+            yield from np.round(score_pages(queries, vectors, owner, dimension), 6)
+            return
+        queries = np.concatenate(queries)
+    starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
+    passages, short = truncate(vectors, dimension), truncate(queries, dimension)
+    step = max(1, _BLOCK // len(passages))
+    for first in range(0, len(short), step):
+        yield from np.round(np.maximum.reduceat(short[first : first + step] @ passages.T, starts, axis=1), 6)
 
 
 def fuse(dense: Run, lexical: Run, weight: float = 0.5, *, depth: int | None = None) -> Run:

@@ -8,20 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pagetune.evaluation.metrics import QueryScores, score_run
-from pagetune.evaluation.ranking import Run, best
-from pagetune.evaluation.retrieval import Passages
+from pagetune.evaluation.ranking import Run
+from pagetune.evaluation.retrieval import rank_pages
 from pagetune.models.pictures import encode_pictures, encode_texts
-from pagetune.models.scoring import score_pages
 from pagetune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
     from pagetune.examples.visual import JudgedImages
-
-Matrix = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,7 +72,7 @@ def judge_model(
     full = pages.vectors.shape[1]
     several = len(pages.vectors) > len(pages.ids) or any(len(query) > 1 for query in queries)
     sizes = [full] if several else [full, *sorted({d for d in dimensions if d < full}, reverse=True)]
-    runs = {size: rank(list(chosen.queries), queries, pages, dimension=size, depth=depth) for size in sizes}
+    runs = {size: rank_pages(list(chosen.queries), queries, pages, dimension=size, depth=depth) for size in sizes}
     return ModelScores(
         {size: score_run(run, chosen.qrels) for size, run in runs.items()},
         runs[full],
@@ -87,16 +81,3 @@ def judge_model(
         middle - began,
         ended - middle,
     )
-
-
-def rank(
-    query_ids: Sequence[str],
-    queries: Sequence[Matrix],
-    pages: Passages,
-    *,
-    dimension: int | None = None,
-    depth: int = 100,
-) -> Run:
-    """The `depth` best pages of each query, as `score_pages` scores them. A tie is broken by the page's id."""
-    scores = np.round(score_pages(queries, pages.vectors, pages.owner, dimension), 6)
-    return {name: best(row, pages.ids, depth) for name, row in zip(query_ids, scores, strict=True)}

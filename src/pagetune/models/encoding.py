@@ -33,7 +33,6 @@ TOKENS_AT_ONCE = 4096
 """Tokens, padding included, of one pass through the model."""
 
 Matrix = NDArray[np.float32]
-PageInputs = Callable[[Sequence[Page]], Sequence[Any]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,31 +55,57 @@ def encode_pages(
     recipe: ModelRecipe,
     cache: Path | None = None,
     progress: Progress = SILENT,
-    *,
-    inputs: PageInputs | None = None,
 ) -> PageVectors:
-    """Encode the pages without the words inside `masks` (page id -> rectangles).
+    """Encode the texts of the pages without the words inside `masks` (page id -> rectangles), as `encode_readings`."""
+    return _encode(
+        model,
+        [page.id for page in pages],
+        # Made when it is asked for: the texts of a large collection would be there twice.
+        lambda place: pages[place].text(masks.get(pages[place].id, ())),
+        recipe,
+        cache,
+        progress,
+    )
+
+
+def encode_readings(
+    model: SentenceTransformer,
+    texts: Mapping[str, str],
+    recipe: ModelRecipe,
+    cache: Path | None = None,
+    progress: Progress = SILENT,
+) -> PageVectors:
+    """Encode pages by what has been read on them: page id -> text, a line of the page a line.
 
     A model that begins with a PageReader gives a vector a passage (recipe.page_vectors "chunks") or a page
-    ("pooled"), read from the page's text. Any other model gives a vector a page: of the page's text, or of what
-    `inputs` makes of a few pages at a time (their images, masks painted over), which an image model needs.
-
-    `cache` is a folder for the vectors; without it nothing is kept. Raises ModelError where the model takes
-    neither text nor what `inputs` gives.
+    ("pooled"); any other model gives a vector a page. `cache` is a folder for the vectors; without it nothing is kept.
+    Raises ModelError where the model takes no text.
     """
-    encoder = _encoder(model, recipe, inputs)
-    keys = [_key(page, masks.get(page.id, ()), inputs is not None) for page in pages]
+    read = list(texts.values())
+    return _encode(model, list(texts), read.__getitem__, recipe, cache, progress)
+
+
+def _encode(
+    model: SentenceTransformer,
+    ids: Sequence[str],
+    text_of: Callable[[int], str],
+    recipe: ModelRecipe,
+    cache: Path | None,
+    progress: Progress,
+) -> PageVectors:
+    encoder = _encoder(model, recipe)
+    keys = [_key(text_of(place)) for place in range(len(ids))]
     store = VectorCache(None if cache is None else cache / f"{fingerprint_model(model)}-{encoder.name}")
     found = store.find(set(keys))
-    missing = {key: page for key, page in zip(keys, pages, strict=True) if key not in found}
+    missing = {key: place for place, key in enumerate(keys) if key not in found}
     with progress.task("encode pages", len(missing), "pages") as task:
         for group in _groups(list(missing.items())):
-            made = encoder.encode([page for _, page in group], masks)
+            made = encoder.encode([text_of(place) for _, place in group])
             fresh = {key: vectors for (key, _), vectors in zip(group, made, strict=True)}
             store.add(fresh)
             found.update(fresh)
             task.advance(len(group))
-    return _gather(pages, [found[key] for key in keys], model.get_embedding_dimension() or 0)
+    return _gather(ids, [found[key] for key in keys], model.get_embedding_dimension() or 0)
 
 
 def encode_queries(model: SentenceTransformer, texts: Sequence[str]) -> Matrix:
@@ -121,8 +146,8 @@ class _PassageEncoder:
         self.pooled = pooled
         self.name = ("pooled" if pooled else "chunks") + _precision(model)
 
-    def encode(self, pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> list[Matrix]:
-        cut_pages = self.reader.passages([page.text(masks.get(page.id, ())) for page in pages])
+    def encode(self, texts: Sequence[str]) -> list[Matrix]:
+        cut_pages = self.reader.passages(texts)
         vectors = self._embed([passage.ids for page in cut_pages for passage in page])
         bounds = np.cumsum([0, *(len(page) for page in cut_pages)])
         parts = [vectors[start:stop] for start, stop in pairwise(bounds)]
@@ -146,35 +171,30 @@ class _PassageEncoder:
 class _PageEncoder:
     """A vector a page, through any model's own `encode_document`."""
 
-    def __init__(self, model: SentenceTransformer, inputs: PageInputs | None) -> None:
-        if inputs is None and not model.supports("text"):
-            raise ModelError(f"the model takes {model.modalities}, not text; give encode_pages the pages' images")
+    def __init__(self, model: SentenceTransformer) -> None:
+        if not model.supports("text"):
+            raise ModelError(f"the model takes {model.modalities}, not text; encode_pictures encodes the pages' images")
         self.model = model
-        self.inputs = inputs
-        self.name = ("images" if inputs else "text") + _precision(model)
+        self.name = "text" + _precision(model)
 
-    def encode(self, pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> list[Matrix]:
-        given = self.inputs(pages) if self.inputs else [page.text(masks.get(page.id, ())) for page in pages]
+    def encode(self, texts: Sequence[str]) -> list[Matrix]:
         with bfloat16_where_fast(self.model.device):
             vectors = self.model.encode_document(
-                list(given), show_progress_bar=False, convert_to_tensor=True, normalize_embeddings=True
+                list(texts), show_progress_bar=False, convert_to_tensor=True, normalize_embeddings=True
             )
         return list(vectors.float().cpu().numpy()[:, None, :])
 
 
-def _encoder(
-    model: SentenceTransformer, recipe: ModelRecipe, inputs: PageInputs | None
-) -> _PassageEncoder | _PageEncoder:
+def _encoder(model: SentenceTransformer, recipe: ModelRecipe) -> _PassageEncoder | _PageEncoder:
     from pagetune.models.page_reader import PageReader
 
-    if inputs is None and isinstance(model[0], PageReader):
+    if isinstance(model[0], PageReader):
         return _PassageEncoder(model, recipe.page_vectors == "pooled")
-    return _PageEncoder(model, inputs)
+    return _PageEncoder(model)
 
 
-def _key(page: Page, mask: Sequence[Rect], by_image: bool) -> bytes:
-    content = f"{page.digest}{page.id if not page.digest else ''}{sorted(mask)}" if by_image else page.text(mask)
-    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).digest()
+def _key(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
 
 
 def _precision(model: SentenceTransformer) -> str:
@@ -186,7 +206,7 @@ def _settings(module: Any) -> str:
     return repr(sorted(settings.items(), key=lambda item: item[0]))
 
 
-def _groups(items: list[tuple[bytes, Page]]) -> Iterator[list[tuple[bytes, Page]]]:
+def _groups(items: list[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
     for start in range(0, len(items), PAGES_AT_ONCE):
         yield items[start : start + PAGES_AT_ONCE]
 
@@ -200,10 +220,10 @@ def _batches(order: list[int], lengths: list[int]) -> Iterator[list[int]]:
         begin = end
 
 
-def _gather(pages: Sequence[Page], parts: list[Matrix], dimension: int) -> PageVectors:
+def _gather(ids: Sequence[str], parts: list[Matrix], dimension: int) -> PageVectors:
     vectors = np.concatenate(parts) if parts else np.zeros((0, dimension), dtype=np.float32)
     owner = np.repeat(np.arange(len(parts), dtype=np.int64), [len(part) for part in parts])
-    return PageVectors(tuple(page.id for page in pages), vectors, owner)
+    return PageVectors(tuple(ids), vectors, owner)
 
 
 def _unit(vectors: Matrix) -> Matrix:

@@ -14,7 +14,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
@@ -27,6 +27,9 @@ from torch.nn.functional import normalize
 from pagetune.errors import MissingExtra, ModelError
 from pagetune.models.passages import PageText, Passage, cut
 from pagetune.records import Page
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 TOKENS_AT_ONCE = 16384
 """Tokens, padding included, of one pass through the transformer; a larger batch goes in slices of like lengths."""
@@ -234,9 +237,9 @@ def _as_text(entry: Any) -> str | PageText:
     if isinstance(entry, PageText):
         return entry
     if isinstance(entry, Image.Image):
-        return PageText(_read_picture(entry))
+        return PageText(text_of_picture(entry))
     if isinstance(entry, np.ndarray) and entry.ndim == 3:
-        return PageText(_read_picture(Image.fromarray(entry)))
+        return PageText(text_of_picture(Image.fromarray(entry)))
     if isinstance(entry, Path) or (isinstance(entry, str) and is_image_url_or_path(entry) and Path(entry).is_file()):
         return PageText(_read_file(Path(entry)))
     if isinstance(entry, str):
@@ -249,13 +252,16 @@ def _read_file(path: Path) -> str:
 
     try:
         with Image.open(path) as picture:
-            return _read_picture(picture.convert("RGB"))
+            return text_of_picture(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise ModelError(f"{path} is not a readable image ({error}); give a PNG, JPEG, WebP or TIFF") from None
 
 
-def _read_picture(picture: Any) -> str:
-    """The text of a picture, a line a line."""
+def text_of_picture(picture: Picture) -> str:
+    """What OCR reads on the picture of a page (PIL), a line of the page a line; empty where it finds no word.
+
+    What a PageReader reads of the picture, so that a text can be read once and kept. Raises MissingExtra.
+    """
     from pagetune.pages.text import read_picture
 
     if max(picture.size) > OCR_LONG_SIDE:

@@ -85,13 +85,13 @@ def identity(model: Any) -> str:
 
 
 def _encode_pages(model: Any, images: list[Image], batch_size: int, pooling: int) -> list[Matrix]:
-    more: dict[str, Any] = {}
+    with bfloat16_where_fast(model.device, _autocast(model)):
+        found = model.encode_document(images, batch_size=batch_size, show_progress_bar=False, **_options(model))
     if is_late(model) and pooling > 1:
         from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling
 
-        more["token_pooling"] = HierarchicalTokenPooling(pooling)
-    with bfloat16_where_fast(model.device, _autocast(model)):
-        found = model.encode_document(images, batch_size=batch_size, show_progress_bar=False, **more, **_options(model))
+        # Here, not inside `encode_document`: its distances are not made for autocast.
+        found = HierarchicalTokenPooling(pooling).pool([tokens.float() for tokens in found])
     return _matrices(found)
 
 

@@ -66,11 +66,14 @@ class SearchEngine:
         return self._hits(text, best, {page: passage for page, (_, passage) in dense.items()})
 
     def encode(self, text: str) -> NDArray[np.float32]:
-        """float32 [dim]: the query's vector, as the tuned model makes it."""
+        """float32 [dim], as the tuned model makes it: the query's vector, or [tokens, dim] with late interaction."""
         from pagetune.models.encoding import encode_queries
+        from pagetune.models.late_interaction import is_late
+        from pagetune.models.pictures import encode_texts
 
-        vector: NDArray[np.float32] = encode_queries(self.model, [text])[0]
-        return vector
+        vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32]
+        vectors = (encode_texts if is_late(self.model) else encode_queries)(self.model, [text])
+        return np.asarray(vectors[0])
 
     @cached_property
     def model(self) -> SentenceTransformer:

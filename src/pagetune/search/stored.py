@@ -10,10 +10,11 @@ import numpy as np
 
 from pagetune.models.encoding import PageVectors
 from pagetune.models.parity import Stored
-from pagetune.models.scoring import Matrix, score_pages
+from pagetune.models.scoring import Matrix
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page
-from pagetune.search.index import SearchIndex, build_index
+from pagetune.search.building import build_index
+from pagetune.search.index import SearchIndex
 
 Store = Callable[[PageVectors, Sequence[Matrix]], Stored]
 
@@ -23,35 +24,36 @@ def through_index(recipe: IndexRecipe) -> Store:
 
     def store(vectors: PageVectors, queries: Sequence[Matrix]) -> Stored:
         with tempfile.TemporaryDirectory(prefix="pagetune-parity-") as folder:
-            build_index(Path(folder) / "index", vectors, [_page(name) for name in vectors.ids], recipe)
+            pages = [_page(name) for name in vectors.ids]
+            late = any(len(query) > 1 for query in queries)
+            build_index(Path(folder) / "index", vectors, pages, recipe, late=late)
             return read_back(SearchIndex(Path(folder) / "index"), vectors.ids, queries)
 
     return store
 
 
 def read_back(index: SearchIndex, ids: Sequence[str], queries: Sequence[Matrix]) -> Stored:
-    """The vectors of the pages `ids` as an index holds them, and its scores of each query with each of these pages.
-
-    A query of one vector is searched as a user's would be; one of several vectors is scored over the stored vectors
-    (MaxSim).
-    """
+    """The vectors of the pages `ids` as an index holds them, and its scores of each query with each of these pages,
+    searched as a user's would be."""
     import lancedb
 
     table = lancedb.connect(index.folder / "tables").open_table("passages").to_arrow()
     place = {name: number for number, name in enumerate(ids)}
-    owner = np.array([place[name] for name in table["page"].to_pylist()], np.int64)
-    order = np.lexsort((np.array(table["passage"].to_pylist()), owner))
-    flat = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    kept = np.asarray(flat, np.float32).reshape(len(owner), -1)[order]
-    vectors = PageVectors(tuple(ids), kept, owner[order])
-    if any(len(query) > 1 for query in queries):
-        scores = score_pages(queries, vectors.vectors, vectors.owner, vectors.vectors.shape[1])
-        return Stored(vectors, scores)
+    rows = np.array([place[name] for name in table["page"].to_pylist()], np.int64)
+    column = table["vector"].combine_chunks()
+    if index.info.late:
+        order = np.argsort(rows)
+        parts = [np.stack(column[int(row)].as_py()).astype(np.float32) for row in order]
+        kept, owner = np.concatenate(parts), np.repeat(rows[order], [len(part) for part in parts])
+    else:
+        order = np.lexsort((np.array(table["passage"].to_pylist()), rows))
+        flat = np.asarray(column.flatten().to_numpy(zero_copy_only=False), np.float32)
+        kept, owner = flat.reshape(len(rows), -1)[order], rows[order]
     scores = np.zeros((len(queries), len(ids)), np.float32)
     for row, query in enumerate(queries):
-        for name, (score, _) in index.nearest(query[0], len(ids)).items():
+        for name, (score, _) in index.nearest(query, len(ids)).items():
             scores[row, place[name]] = score
-    return Stored(vectors, scores)
+    return Stored(PageVectors(tuple(ids), kept, owner), scores)
 
 
 def _page(name: str) -> Page:

@@ -81,8 +81,9 @@ class _Place:
         self.result = folder / "models" / f"{entry.file_name}.json"
         self.failure = folder / "models" / f"{entry.file_name}.failed.json"
         self.log = folder / "logs" / entry.file_name
-        # What BM25 reads serves it under other settings too.
-        self.cache = folder / "cache" / (entry.file_name if entry.model else "text")
+        self.cache = folder / "cache" / entry.file_name
+        # What is read on the pages serves BM25 and every model that reads.
+        self.texts = folder / "cache" / "text"
 
     def kept(self, timeout: float | None) -> Result | Failure | None:
         """What was found before. A failure counts unless `timeout` is None, or longer than the time it had."""
@@ -105,14 +106,14 @@ def _run(
         "label": entry.label,
         "model": entry.model.model_dump(mode="json") if entry.model else None,
         "cache": str(place.cache),
+        "texts": str(place.texts),
         "result": str(place.result),
     }
     place.failure.unlink(missing_ok=True)
     reason = run_job(job, place.log, timeout=timeout, progress=progress, worker=worker)
     found = place.kept(None)
     if isinstance(found, Result):
-        if entry.model:
-            shutil.rmtree(place.cache, ignore_errors=True)
+        shutil.rmtree(place.cache, ignore_errors=True)
         return found
     reason = reason or "its result is not readable"
     write_atomically(place.failure, json.dumps({"label": entry.label, "reason": reason, "timeout": timeout}))

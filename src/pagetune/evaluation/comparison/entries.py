@@ -15,6 +15,9 @@ from pagetune.workspace import fingerprint
 VERSION = 1
 """Raise it when the same model on the same set gets other figures: results are kept under it."""
 
+READING_VERSION = 1
+"""The same, of the models that read pages alone."""
+
 LEXICAL = "BM25"
 
 SHARED = ("dtype", "attention", "device_map", "encode_batch", "trust_remote_code")
@@ -52,11 +55,13 @@ def find_entries(recipe: Recipe, set_fingerprint: str) -> list[Entry]:
     entries = []
     for keys, label in zip(wanted, _labels(wanted), strict=True):
         model = ModelRecipe.model_validate(keys)
-        parts = {
+        parts: dict[str, Any] = {
             "model": model.model_dump(mode="json"),
             "dimensions": recipe.compare.dimensions,
             "files": _stamp(model),
         }
+        if _may_read(model):
+            parts["texts"] = {"version": READING_VERSION, "column": recipe.compare.text_column}
         entries.append(Entry(label, model, fingerprint(common, parts)))
     if recipe.compare.bm25:
         entries.append(Entry(LEXICAL, None, fingerprint(common, {"text_column": recipe.compare.text_column})))
@@ -88,6 +93,15 @@ def _short(name: str, names: list[str]) -> str:
     others = [Path(other).resolve().parts for other in set(names) - {name} if Path(other).is_dir()]
     count = next((n for n in range(1, len(parts)) if all(other[-n:] != parts[-n:] for other in others)), len(parts))
     return "/".join(parts[-count:])
+
+
+def _may_read(model: ModelRecipe) -> bool:
+    """Whether the model may turn out to be one that reads pages, told without loading it."""
+    from pagetune.models.loading import PAGE_READER
+
+    modules = Path(model.name) / "modules.json"
+    named = modules.is_file() and PAGE_READER in modules.read_text(encoding="utf-8", errors="replace")
+    return named or model.name in ("light", "auto")
 
 
 def _stamp(model: ModelRecipe) -> list[tuple[str, int, int]]:

@@ -1,4 +1,4 @@
-"""The words of an evaluation set's pages, for BM25: a column of the dataset where it has one, else OCR."""
+"""The words of an evaluation set's pages, for BM25 and the models that read: a column of the dataset, else OCR."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def page_texts(
 ) -> tuple[dict[str, str], str]:
     """Page id -> text for every page, and where it comes from, in words.
 
-    `column`: the column to take, none: a corpus's `text` or `markdown` if it has one, else OCR, kept in `cache`.
+    `column`: the column to take, none: a corpus's `text` or `markdown` if it has one, else OCR, kept in `cache` under
+    the pages' content. `progress` sees the pages that are read now, but the first, which waits for the engine.
     Raises DataError for a column that is not there, MissingExtra where OCR is needed and not installed.
     """
     if found := _from_column(chosen, recipe, column):
         return found
     if importlib.util.find_spec("rapidocr") is None:
-        raise MissingExtra("rapidocr", "light", "BM25 over page images without a column of their text")
+        raise MissingExtra("rapidocr", "light", "reading page images without a column of their text")
     return _by_ocr(chosen, cache, progress), "the pages' text by OCR"
 
 
@@ -102,7 +103,7 @@ def _cells(rows: Rows, column: str) -> list[Any]:
 
 
 def _by_ocr(chosen: ImageEvalSet, cache: Path, progress: Progress) -> dict[str, str]:
-    from pagetune.models.page_reader import _read_picture
+    from pagetune.models.page_reader import text_of_picture
 
     keys = {page: chosen.page_key(page) for page in chosen.page_ids}
     found = _kept(cache)
@@ -111,16 +112,16 @@ def _by_ocr(chosen: ImageEvalSet, cache: Path, progress: Progress) -> dict[str, 
         if key not in found:
             missing.setdefault(key, page)
     todo = list(missing.items())
-    with progress.task("read pages by OCR", len(todo), "pages") as task:
+    fresh = {key: text_of_picture(chosen.image(page)) for key, page in todo[:1]}
+    with progress.task("read pages by OCR", len(todo[1:]), "pages") as task:
         for start in range(0, len(todo), PAGES_AT_ONCE):
-            group = todo[start : start + PAGES_AT_ONCE]
-            fresh = {}
-            for key, page in group:
-                fresh[key] = _read_picture(chosen.image(page))
+            for key, page in todo[max(1, start) : start + PAGES_AT_ONCE]:
+                fresh[key] = text_of_picture(chosen.image(page))
                 task.advance()
             name = hashlib.sha256("".join(fresh).encode()).hexdigest()[:32]
             write_atomically(cache / f"{name}.json", json.dumps(fresh, ensure_ascii=False))
             found.update(fresh)
+            fresh = {}
     return {page: found[key] for page, key in keys.items()}
 
 
