@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -58,54 +59,75 @@ STOCK = (
 """What every tokenizer is trained on besides the caller's words, so that no text is all unknown."""
 
 
-def trained(blank: Any, words: Sequence[str], vocab: int, special: Sequence[str] = ()) -> Any:
-    """A tokenizer of the same class as `blank`: `words` whole, other text in pieces, at most `vocab` of those."""
-    from tokenizers import AddedToken
+@dataclass(frozen=True)
+class Shape:
+    """What every tiny model has: how large it is, its words, and the seed of its weights.
 
-    lines = [*STOCK, *words, *(f" {word}" for word in words)]
-    tokenizer = blank.train_new_from_iterator(lines, vocab, new_special_tokens=list(special), show_progress=False)
-    # Words that the pre-tokenizer cuts (digits, hyphens), or that found no room, are taken in as they stand.
-    cut = [word for word in words if len(tokenizer.tokenize(f" {word}")) != 1]
-    tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=True) for word in cut])
-    return tokenizer
+    `words` are whole tokens; `vocab` bounds what else the tokenizer learns.
+    """
+
+    hidden: int = 128
+    layers: int = 2
+    heads: int = 4
+    vocab: int = 4096
+    words: Sequence[str] = ()
+    seed: int = 0
+
+    @property
+    def spread(self) -> float:
+        """Of the first weights: at the published 0.02 a model this narrow tells inputs apart less."""
+        return self.hidden**-0.5
+
+    def trained(self, blank: Any, special: Sequence[str] = ()) -> Any:
+        """A tokenizer of the same class as `blank`: the words whole, other text in pieces."""
+        from tokenizers import AddedToken
+
+        lines = [*STOCK, *self.words, *(f" {word}" for word in self.words)]
+        marks = list(special)
+        tokenizer = blank.train_new_from_iterator(lines, self.vocab, new_special_tokens=marks, show_progress=False)
+        # Words that the pre-tokenizer cuts (digits, hyphens), or that found no room, are taken in as they stand.
+        cut = [word for word in self.words if len(tokenizer.tokenize(f" {word}")) != 1]
+        tokenizer.add_tokens([AddedToken(word, single_word=True, lstrip=True) for word in cut])
+        return tokenizer
+
+    def sizes(self) -> dict[str, Any]:
+        """What the configurations of texts and of pictures name alike."""
+        return {
+            "hidden_size": self.hidden,
+            "intermediate_size": 4 * self.hidden,
+            "num_hidden_layers": self.layers,
+            "num_attention_heads": self.heads,
+        }
+
+    def text(self, tokenizer: Any) -> dict[str, Any]:
+        """What every text model's configuration names alike."""
+        marks = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("pad", "bos", "eos")}
+        return {"vocab_size": len(tokenizer), **self.sizes(), **marks}
+
+    def vision(self, image_size: int, patch: int) -> dict[str, Any]:
+        """What CLIP's and SigLIP's picture towers name alike."""
+        return {**self.sizes(), "image_size": image_size, "patch_size": patch}
+
+    @contextmanager
+    def seeded(self) -> Iterator[None]:
+        """Random weights from the seed; the caller's own random state is as before afterwards."""
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            yield
 
 
-def text_sizes(tokenizer: Any, hidden: int, layers: int, heads: int) -> dict[str, Any]:
-    """What every text model's configuration names alike."""
-    return {
-        "vocab_size": len(tokenizer),
-        "hidden_size": hidden,
-        "intermediate_size": 4 * hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "pad_token_id": tokenizer.pad_token_id,
-        "bos_token_id": tokenizer.bos_token_id,
-        "eos_token_id": tokenizer.eos_token_id,
-    }
-
-
-def vision_sizes(hidden: int, layers: int, heads: int, image_size: int, patch: int) -> dict[str, Any]:
-    """What CLIP's and SigLIP's picture towers name alike."""
-    return {
-        "hidden_size": hidden,
-        "intermediate_size": 4 * hidden,
-        "num_hidden_layers": layers,
-        "num_attention_heads": heads,
-        "image_size": image_size,
-        "patch_size": patch,
-    }
-
-
-def qwen_text(tokenizer: Any, hidden: int, layers: int, heads: int) -> dict[str, Any]:
+def qwen_text(tokenizer: Any, shape: Shape) -> dict[str, Any]:
     """Qwen's language model: keys and values shared by two heads each, positions in time, height and width."""
-    half = hidden // heads // 2
+    half = shape.hidden // shape.heads // 2
     side = half * 5 // 16
     return {
-        **text_sizes(tokenizer, hidden, layers, heads),
-        "num_key_value_heads": max(1, heads // 2),
+        **shape.text(tokenizer),
+        "num_key_value_heads": max(1, shape.heads // 2),
         "max_position_embeddings": 32768,
-        # At the published 0.02 a model this narrow tells inputs apart less: two short texts are 0.90 alike, not 0.80.
-        "initializer_range": hidden**-0.5,
+        # Two short texts are 0.80 alike, at 0.02 they are 0.90.
+        "initializer_range": shape.spread,
         # The three share the frequencies as published, near 24 : 20 : 20.
         "rope_parameters": {"rope_type": "default", "rope_theta": 5e6, "mrope_section": [half - 2 * side, side, side]},
     }
@@ -118,7 +140,7 @@ def qwen_marks(tokenizer: Any) -> dict[str, Any]:
     return {name: tokenizer.convert_tokens_to_ids(mark) for name, mark in (*named, *ends)}
 
 
-def vbert_tokenizer(words: Sequence[str], vocab: int) -> Any:
+def vbert_tokenizer(shape: Shape) -> Any:
     """A byte-level tokenizer with BERT's special tokens, as ModernBERT's."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
@@ -128,7 +150,7 @@ def vbert_tokenizer(words: Sequence[str], vocab: int) -> Any:
     bare.decoder = decoders.ByteLevel()
     named = {f"{name}_token": f"[{name.upper()}]" for name in ("unk", "cls", "sep", "pad", "mask")}
     blank = PreTrainedTokenizerFast(tokenizer_object=bare, model_max_length=8192, **named)
-    return trained(blank, words, vocab, VBERT_MARKS)
+    return shape.trained(blank, VBERT_MARKS)
 
 
 def vbert_tiles(tile: int) -> tuple[Any, int]:
@@ -139,30 +161,20 @@ def vbert_tiles(tile: int) -> tuple[Any, int]:
     return Idefics3ImageProcessor(**sizes), (tile // PATCH // SHUFFLE) ** 2
 
 
-def vbert_config(tokenizer: Any, hidden: int, layers: int, heads: int, tile: int) -> Any:
+def vbert_config(tokenizer: Any, shape: Shape, tile: int) -> Any:
     """ModernVBERT's configuration: ModernBERT that reads SigLIP's patches, SHUFFLE x SHUFFLE of them a token."""
     from transformers import ModernVBertConfig
 
-    text = text_sizes(tokenizer, hidden, layers, heads) | {"model_type": "modernbert"}
+    text = shape.text(tokenizer) | {"model_type": "modernbert"}
     marks = {"cls_token_id": tokenizer.cls_token_id, "sep_token_id": tokenizer.sep_token_id}
-    vision = vision_sizes(hidden, layers, heads, tile, PATCH) | {"model_type": "siglip_vision_model"}
+    vision = shape.vision(tile, PATCH) | {"model_type": "siglip_vision_model"}
     return ModernVBertConfig(
-        text_config=text | marks | {"initializer_range": hidden**-0.5},
+        text_config=text | marks | {"initializer_range": shape.spread},
         vision_config=vision,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
         pixel_shuffle_factor=SHUFFLE,
-        initializer_range=hidden**-0.5,
+        initializer_range=shape.spread,
     )
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random weights from `seed`; the caller's own random state is as before afterwards."""
-    import torch
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
 
 
 def write_folder(folder: Path, model: Any, processor: Any, kind: type, modules: Sequence[Any], **loading: Any) -> Path:

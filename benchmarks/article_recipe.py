@@ -86,8 +86,8 @@ def watch(seen: dict[str, Any]) -> None:
     """Keep the trainer that the fit makes, and the batches that reach its loss."""
     make = KeyedFit.trainer
 
-    def keep(self: KeyedFit, planned: Any) -> Any:
-        seen["trainer"] = trainer = make(self, planned)
+    def keep(self: KeyedFit, streaming: Any, loss: Any) -> Any:
+        seen["trainer"] = trainer = make(self, streaming, loss)
         seen["batches"] = [next(iter(trainer.get_train_dataloader()))]
         return trainer
 
@@ -103,7 +103,8 @@ def check(seen: dict[str, Any], summaries: dict[str, Any], recipe: Any, folder: 
     from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss, MatryoshkaLoss
 
     trainer = seen["trainer"]
-    args, loss, model = trainer.args, trainer.loss, trainer.model
+    args, engine, model = trainer.args, trainer.loss, trainer.model
+    loss = engine.loss
     epoch = ROWS // 64
     columns = [key.removesuffix("_input_ids") for key in seen["batches"][0] if key.endswith("_input_ids")]
     saved = json.loads((folder / "config_sentence_transformers.json").read_text())
@@ -119,7 +120,7 @@ def check(seen: dict[str, Any], summaries: dict[str, Any], recipe: Any, folder: 
         ("rows", len(trainer.train_dataset), ROWS),
         ("loss", type(loss), MatryoshkaLoss),
         ("loss inside", type(loss.loss), CachedMultipleNegativesRankingLoss),
-        ("mini-batch", loss.loss.mini_batch_size, 1),
+        ("mini-batch", (loss.loss.mini_batch_size, engine.budget.items, engine.budget.tokens), (1, 1, None)),
         ("Matryoshka dimensions", list(loss.matryoshka_dims), DIMENSIONS),
         ("batch", args.per_device_train_batch_size, 64),
         ("learning rate", args.learning_rate, 2e-5),

@@ -87,7 +87,7 @@ def models(place: Path) -> dict[str, dict[str, Any]]:
         "model.kind": "router",
         "model.image_model": str(image),
         "fit.projection_epochs": 0.1,
-        "fit.epochs": 5,
+        "fit.epochs": 4,
         "fit.learning_rate": 5e-4,
     }
     late = {"model.kind": "late", "fit.projection_learning_rate": 3e-3}

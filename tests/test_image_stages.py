@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
@@ -13,9 +16,11 @@ import _tiny
 from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import RecipeError
+from pagetune.evaluation.heatmaps import load_heatmaps
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
 from pagetune.stages import encode
+from pagetune.workspace import Workspace
 from test_pipeline import SMALL, _documents
 
 COLOURS = ("red", "green", "blue", "black")
@@ -60,13 +65,82 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert [step.stage for step in pipeline.plan()] == ["fit", "evaluate"]
     summaries = pipeline.run()
     assert summaries["fit"]["steps_done"] == 4
-    assert set(summaries["evaluate"]["by_dimension"]["tuned"]) == {"64", "16"}
-    assert (tmp_path / "ws" / "runs" / "evaluate" / "tuned.trec").exists()
+    evaluated, folder = summaries["evaluate"], tmp_path / "ws" / "runs" / "evaluate"
+    assert list(evaluated["by_dimension"]) == ["64", "16"]
+    assert list(evaluated["systems"]) == ["base", "tuned"]
+    assert evaluated["conditions"]["collection"] == "judged"
+    assert "evaluate.ocr=true" in evaluated["conditions"]["words"]
+    report = {"metrics.json", "per-query.parquet", "report.html", "report.md", "run.trec", "base.trec", "story.json"}
+    assert {path.name for path in folder.iterdir()} == report
+    assert "data:image/webp" in (folder / "report.html").read_text(encoding="utf-8")
+    shown = CliRunner().invoke(app, ["evaluate", "-w", str(tmp_path / "ws"), "-q"])
+    assert "judged: 30 queries, 30 pages; NDCG: linear gain" in shown.stdout
+    assert "without BM25: the set has no text of its pages" in shown.stdout
+    assert evaluated["verdict"] in shown.stdout.replace("\n", " ")
     saved = json.loads((tmp_path / "ws" / "model" / "config_sentence_transformers.json").read_text())
     assert saved["truncate_dim"] == 16
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
     (rows / "train" / "0.png").touch()
     assert Pipeline(tmp_path / "ws").plan()[0].reason == "the dataset's files changed"
+    # The same pictures make the same model, which is not judged again; other pages to judge it on are another matter.
+    Pipeline(tmp_path / "ws").fit()
+    assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
+    (rows / "judged" / "0.png").touch()
+    Pipeline(tmp_path / "ws").fit()
+    step = Pipeline(tmp_path / "ws").plan()[1]
+    assert (step.action, step.reason) == ("run", "the dataset's files changed")
+
+
+def test_late_interaction_on_a_dataset_with_words_has_every_system_and_maps_and_is_told_again(
+    qwen: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = tmp_path / "judged"
+    lines = [json.loads(line) for line in (rows / "judged" / "metadata.jsonl").read_text().splitlines()]
+    pictures = [{"bytes": (rows / "judged" / line["file_name"]).read_bytes(), "path": None} for line in lines]
+    ids, asked = [f"p {place}" for place in range(len(lines))], [f"q{place}" for place in range(len(lines))]
+    texts = [f"all of {line['query']}" for line in lines]
+    for name, columns in {
+        "corpus": {"corpus-id": ids, "image": pictures, "markdown": texts},
+        "queries": {"query-id": asked, "query": [line["query"] for line in lines]},
+        "qrels": {"query-id": asked, "corpus-id": ids, "score": [1] * len(ids)},
+    }.items():
+        (judged / name).mkdir(parents=True)
+        pq.write_table(pa.table(columns), judged / name / "test.parquet")
+    keys = recipe(qwen, rows, f"dataset.eval={judged}", "model.kind=late", "model.projection=16")
+    evaluated = Pipeline(tmp_path / "ws", load_recipe(None, keys)).run()["evaluate"]
+    assert list(evaluated["systems"]) == ["base", "tuned", "BM25", "BM25+tuned"]
+    assert evaluated["systems"]["BM25"]["metrics"]["NDCG@10"] > 0.9
+    assert evaluated["conditions"]["late"]
+    assert evaluated["conditions"]["words"] == "column 'markdown'"
+    assert evaluated["storage"]["tuned"]["vectors_per_page"] > 5
+    folder = tmp_path / "ws" / "runs" / "evaluate"
+    maps = load_heatmaps(folder)
+    assert maps.maps
+    assert maps.maps[0].values.shape[0] == len(maps.maps[0].tokens)
+    # No model is loaded and nothing is encoded for the report's second time.
+    monkeypatch.setattr("pagetune.models.loading.load_model", None)
+    before = (folder / "report.html").read_bytes()
+    (folder / "report.html").unlink()
+    done = CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"])
+    assert done.exit_code == 0, done.output
+    assert (folder / "report.html").read_bytes() == before
+    # Where the pages are gone, it does not lose their pictures unless that is asked for.
+    shutil.rmtree(judged)
+    done = CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"])
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    assert "--no-pictures" in done.stderr
+    assert (folder / "report.html").read_bytes() == before
+    assert CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q", "--no-pictures"]).exit_code == 0
+    assert len((folder / "report.html").read_bytes()) < len(before)
+
+
+def test_without_an_evaluation_there_is_no_report(tmp_path: Path) -> None:
+    Workspace(tmp_path / "ws").create()
+    done = CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"])
+    assert done.exit_code == 1
+    assert "holds no evaluation; run: pagetune evaluate" in done.stderr
+    done = CliRunner().invoke(app, ["report", "-w", str(tmp_path / "nowhere"), "-q"])
+    assert "is not a workspace" in done.stderr
 
 
 def test_the_verb_takes_the_model_and_adapters(qwen: Path, rows: Path, tmp_path: Path) -> None:
@@ -108,10 +182,16 @@ def test_late_interaction_looks_at_a_workspaces_own_pages_too(qwen: Path, tmp_pa
     summaries = pipeline.run()
     evaluated, index = summaries["evaluate"], summaries["index"]
     assert set(evaluated["by_dimension"]) == {"32"}
-    assert index["late"] and index["dimension"] == 32
+    assert index["late"]
+    assert index["dimension"] == 32
     assert index["passages"] > 5 * index["pages"]
     assert index["bytes_per_page"] == round(4 * 32 * index["passages"] / index["pages"])
     assert evaluated["storage"]["tuned"]["vectors_per_page"] > 5
+    folder = tmp_path / "ws" / "runs" / "evaluate"
+    assert load_heatmaps(folder).maps
+    before = (folder / "report.html").read_bytes()
+    assert CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"]).exit_code == 0
+    assert (folder / "report.html").read_bytes() == before
     engine = SearchEngine(tmp_path / "ws")
     hits = engine.search("how are names resolved", 3, mode="dense")
     assert len({hit.page for hit in hits}) == 3

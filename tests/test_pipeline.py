@@ -117,6 +117,14 @@ def test_the_same_content_sets_off_nothing_after_it(workspace: Path) -> None:
     assert set(steps.values()) == {"keep"}
 
 
+def test_a_model_saved_anew_without_change_is_not_judged_again(workspace: Path) -> None:
+    recipe = load_recipe(None, [*SMALL, "fit.parity=false"])
+    fitted = Pipeline(workspace, recipe).fit()
+    assert fitted["parity"] is None
+    steps = {step.stage: step.action for step in Pipeline(workspace, recipe).plan()}
+    assert set(steps.values()) == {"keep"}
+
+
 def test_what_is_gone_is_made_again(workspace: Path) -> None:
     shutil.rmtree(workspace / "index")
     step = Pipeline(workspace, load_recipe(None, SMALL)).plan()[-1]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from pagetune import Pipeline, load_recipe, stages
-from pagetune.errors import WorkspaceError
+from pagetune.cli.app import app
+from pagetune.errors import ParityError, WorkspaceError
 from pagetune.pages.sources import find_files
 from pagetune.pipeline import NAMES, STAGES
+from pagetune.progress import Silent
 
 
 class Made:
@@ -19,6 +23,7 @@ class Made:
         self.content = dict.fromkeys(NAMES, "first")
         self.ran: list[str] = []
         self.killed = ""
+        self.refused: dict[str, Exception] = {}
 
     def work(self, name: str, pipeline: Pipeline) -> dict[str, str]:
         for stage in STAGES:
@@ -29,6 +34,8 @@ class Made:
         self.ran.append(name)
         if self.killed == name:
             raise KeyboardInterrupt
+        if name in self.refused:
+            raise self.refused[name]
         return {"content": self.content[name]}
 
 
@@ -70,6 +77,75 @@ def test_every_stage_that_reads_an_output_runs_when_it_changes(
     made.content[changed] = "second"
     (folder / "ws" / "stages" / f"{changed}.json").unlink()
     assert _run(folder, made) == [changed, *after]
+
+
+@pytest.mark.parametrize("key", ["fit.parity=false", "fit.push_to_hub=me/mine", "fit.checkpoints=3", "lora.rank=4"])
+def test_a_fit_that_made_the_same_model_is_not_judged_again(folder: Path, made: Made, key: str) -> None:
+    _run(folder, made)
+    assert _run(folder, made, key) == ["fit"]
+
+
+@pytest.mark.parametrize(
+    ("key", "ran", "why"),
+    [
+        ("fit.matryoshka=[64]", ["fit", "evaluate"], "recipe: fit.matryoshka [384, 256, 128, 64] → [64]"),
+        ("evaluate.resamples=200", ["evaluate"], "recipe: evaluate.resamples 10000 → 200"),
+        ("evaluate.depth=50", ["evaluate", "index"], "recipe: evaluate.depth 100 → 50"),
+    ],
+)
+def test_a_stage_runs_again_for_the_keys_that_it_reads(
+    folder: Path, made: Made, key: str, ran: list[str], why: str
+) -> None:
+    _run(folder, made)
+    said: list[str] = []
+
+    class Say(Silent):
+        def say(self, line: str) -> None:
+            said.append(line)
+
+    recipe = load_recipe(None, [key])
+    assert recipe != load_recipe()
+    made.ran.clear()
+    Pipeline(folder / "ws", recipe, progress=Say()).run()
+    assert made.ran == ran
+    assert f"evaluate: {why}" in said
+
+
+def test_a_record_of_more_keys_is_read_by_those_that_count_now(folder: Path, made: Made) -> None:
+    _run(folder, made)
+    file = folder / "ws" / "stages" / "evaluate.json"
+    record = json.loads(file.read_text())
+    record["parts"]["recipe"]["fit"] |= {"parity": False, "push_to_hub": "me/mine"}
+    record["fingerprint"] = "of these"
+    file.write_text(json.dumps(record))
+    assert _run(folder, made) == []
+
+
+def test_after_a_refused_fit_nothing_uses_the_model_of_before(
+    folder: Path, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(folder, made)
+    refused = "the saved model answers otherwise"
+    made.refused["fit"] = ParityError(refused, "saved", (), {})
+    with pytest.raises(ParityError):
+        _run(folder, made, "fit.epochs=2")
+    assert (folder / "ws" / "model" / "modules.json").exists()
+    for verb in ("evaluate", "index"):
+        made.ran.clear()
+        pipeline = Pipeline(folder / "ws")
+        assert f"fit: it failed ({refused})" in [f"{step.stage}: {step.reason}" for step in pipeline.plan(verb)]
+        with pytest.raises(ParityError, match=refused):
+            pipeline.run(verb)
+        assert made.ran == ["fit"]
+    monkeypatch.setattr("pagetune.search.engine.SearchEngine", None)
+    found = CliRunner().invoke(app, ["search", "anything", "-w", str(folder / "ws")])
+    assert found.exit_code == 1
+    assert "fit has not finished, what is there is of an earlier one; it failed: the saved model" in found.stderr
+    assert found.stderr.count("\n") == 1
+    made.refused.clear()
+    Pipeline(folder / "ws").run()
+    assert Pipeline(folder / "ws").workspace.failed("fit") is None
+    Pipeline(folder / "ws").workspace.check("fit")
 
 
 def test_a_stage_that_was_killed_is_not_finished_by_an_older_recipe(folder: Path, made: Made) -> None:

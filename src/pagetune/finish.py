@@ -27,7 +27,7 @@ def finish_model(
     """
     from pagetune.evaluation.machine import describe_machine
     from pagetune.models.card import CardFacts
-    from pagetune.models.saving import push, save_finished
+    from pagetune.models.saving import ADAPTER, CARD, push, save_finished
     from pagetune.search.stored import through_index
     from pagetune.training.images import choose_dimension
     from pagetune.workspace import folder_digest
@@ -51,7 +51,8 @@ def finish_model(
     parity = save_finished(
         model, folder, recipe, pairs, dimension=dimension, facts=facts, store=through_index(recipe.index)
     )
-    summary: dict[str, Any] = {"content": folder_digest(folder), **report.summary()}
+    # What it answers, not how its card puts that: another key beside training sets off no evaluation.
+    summary: dict[str, Any] = {"content": folder_digest(folder, without=(CARD, ADAPTER)), **report.summary()}
     summary["parity"] = None if parity is None else parity.summary()
     if recipe.fit.push_to_hub:
         summary["pushed"] = push(folder, recipe.fit.push_to_hub)

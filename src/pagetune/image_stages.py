@@ -5,14 +5,12 @@ As in `stages`, every summary has `content`, the digest of what was made.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.workspace import file_digest, stamp_files, write_atomically
+from pagetune.workspace import stamp_files
 
 if TYPE_CHECKING:
-    from pagetune.evaluation.visual import ModelScores
     from pagetune.pipeline import Pipeline
     from pagetune.recipe import DatasetRecipe
 
@@ -36,63 +34,50 @@ def do_fit(pipeline: Pipeline) -> Summary:
     model = load_model(recipe.model)
     pipeline.progress.say(f"fit: {describe(model)}")
     pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")
-    report = fit_images(model, train, judged, recipe, workspace.runs / "fit" / "checkpoints", pipeline.progress)
+    report = fit_images(
+        model,
+        train,
+        judged,
+        recipe,
+        workspace.runs / "fit" / "checkpoints",
+        pipeline.progress,
+        workspace.cache,
+    )
     about = {"rows": len(train), "form": train.form}
-    judge = ImageEvaluator(judged, recipe).by_dimension if judged is not None else None
+    judge = ImageEvaluator(judged, recipe, workspace.cache / "vectors").by_dimension if judged is not None else None
     return finish_model(pipeline, model, report, train.pairs(32), about, judge)
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
-    """Base and tuned on the evaluation set, at every dimension: metrics, the runs, a verdict."""
-    from pagetune.evaluation.metrics import MAIN_METRIC
-    from pagetune.evaluation.ranking import write_trec
-    from pagetune.evaluation.significance import compare, verdict
-    from pagetune.evaluation.visual import judge_model
+    """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
+    from pagetune.evaluation.dataset import dataset_queries, encode_set, lexical
+    from pagetune.evaluation.evaluate import Conditions, evaluate_systems
+    from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.visual import load_eval_set
+    from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
+    from pagetune.stages import whole
+    from pagetune.story import dataset_story, keep_evaluation, name_of
 
-    recipe, workspace = pipeline.recipe, pipeline.workspace
-    judged = load_eval_set(recipe.dataset)
-    scores = {
-        name: judge_model(
-            load_model(recipe.model, path),
-            judged,
-            recipe.fit.matryoshka,
-            batch_size=recipe.model.encode_batch,
-            token_pooling=recipe.model.token_pooling,
-            depth=recipe.evaluate.depth,
-            cache=workspace.cache / "vectors",
-            progress=pipeline.progress,
-            whole=True,
-        )
-        for name, path in (("base", None), ("tuned", workspace.model))
-    }
-    settings = recipe.evaluate
-    gain = compare(
-        ("tuned", scores["tuned"].full.values[MAIN_METRIC]),
-        ("base", scores["base"].full.values[MAIN_METRIC]),
-        MAIN_METRIC,
-        confidence=settings.confidence,
-        resamples=settings.resamples,
-        seed=settings.seed,
+    recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
+    chosen = load_eval_set(recipe.dataset)
+    bm25, words = lexical(chosen, recipe.dataset, workspace.cache / "texts", ocr=recipe.evaluate.ocr, progress=progress)
+    encoded = []
+    for folder in (None, workspace.model):
+        model = whole(load_model(recipe.model, folder))
+        encoded.append(encode_set(model, chosen, recipe.model, workspace.cache / "vectors", progress))
+    report = evaluate_systems(
+        dataset_queries(chosen, recipe.dataset),
+        chosen.qrels,
+        base=encoded[0],
+        tuned=encoded[1],
+        lexical=bm25,
+        recipe=recipe.evaluate,
+        dimensions=recipe.fit.matryoshka,
+        conditions=Conditions(name_of(chosen.name), masked=False, words=words),
     )
-    summary: Summary = {
-        "verdict": verdict(gain),
-        "outcome": gain.outcome,
-        "queries": len(judged.queries),
-        "pages": len(judged.page_ids),
-        "difference": round(gain.difference, 6),
-        "interval": [round(gain.low, 6), round(gain.high, 6)],
-        "p": round(gain.p, 6),
-        "systems": {name: _figures(found) for name, found in scores.items()},
-        "by_dimension": _by_dimension(scores),
-    }
-    folder = workspace.runs / "evaluate"
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, found in scores.items():
-        write_atomically(folder / f"{name}.trec", write_trec(found.run, name))
-    write_atomically(folder / "metrics.json", json.dumps(summary, indent=1))
-    return {"content": file_digest(folder / "metrics.json"), **summary}
+    maps = draw_heatmaps(model, report, chosen.image) if is_late(model) else Heatmaps()
+    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps))
 
 
 def stamp(recipe: DatasetRecipe) -> list[list[Any]]:
@@ -103,20 +88,3 @@ def stamp(recipe: DatasetRecipe) -> list[list[Any]]:
             continue
         found += stamp_files([Path(source)]) if Path(source).exists() else [[source, recipe.revision]]
     return found
-
-
-def _figures(found: ModelScores) -> Summary:
-    return {
-        "metrics": {name: round(value, 6) for name, value in found.full.means().items()},
-        "vectors_per_page": round(found.vectors_per_page, 2),
-        "bytes_per_page": round(found.bytes_per_page),
-    }
-
-
-def _by_dimension(scores: dict[str, ModelScores]) -> Summary:
-    from pagetune.evaluation.metrics import MAIN_METRIC
-
-    return {
-        name: {str(size): round(values.means()[MAIN_METRIC], 6) for size, values in found.by_dimension.items()}
-        for name, found in scores.items()
-    }

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pagetune.errors import RecipeError, WorkspaceError
+from pagetune.changes import difference, only
+from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe, load_recipe
 from pagetune.workspace import Workspace, fingerprint, write_atomically
@@ -31,7 +33,8 @@ class Stage:
     """Raised whenever the code makes something else from the same inputs, so that old work is done again."""
     needs: tuple[str, ...]
     """Every stage whose output it reads itself: what one made may stay the same while what an earlier made does not."""
-    sections: tuple[str, ...]
+    keys: tuple[str, ...]
+    """What it reads of the recipe: whole sections, or single keys (`section.key`), so that no other sets it off."""
     outputs: tuple[str, ...]
     """What must lie in the workspace for the stage to count as finished."""
 
@@ -41,20 +44,20 @@ STAGES = (
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
     Stage("mine", 1, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 1, ("read", "queries", "fit"), ("evaluate", "fit", "model"), ("runs/evaluate/metrics.json",)),
-    Stage("index", 1, ("read", "fit"), ("index", "evaluate", "model"), ("index",)),
+    Stage(
+        "evaluate",
+        1,
+        ("read", "queries", "fit"),
+        ("evaluate", "fit.matryoshka", "model"),
+        ("runs/evaluate/metrics.json",),
+    ),
+    Stage("index", 1, ("read", "fit"), ("index", "evaluate.depth", "evaluate.fusion_weight", "model"), ("index",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage(
-        "evaluate",
-        1,
-        ("fit",),
-        ("dataset", "evaluate", "model", "lora", "fit"),
-        ("runs/evaluate/metrics.json",),
-    ),
+    Stage("evaluate", 2, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 
@@ -145,7 +148,13 @@ class Pipeline:
                 parts = self._parts(stage)
                 # From here on its output may be replaced: the old record must not outlive what it was a record of.
                 self.workspace.forget(stage.name)
-                self.workspace.finish(stage.name, parts, work(self))
+                try:
+                    summary = work(self)
+                except PagetuneError as error:
+                    with suppress(OSError):
+                        self.workspace.fail(stage.name, str(error))
+                    raise
+                self.workspace.finish(stage.name, parts, summary)
         return {stage.name: self._summary(stage.name) for stage in wanted}
 
     def plan(self, until: str | None = None) -> list[Step]:
@@ -211,8 +220,8 @@ class Pipeline:
         return summary
 
     def _parts(self, stage: Stage) -> Parts:
-        sections = self.recipe.model_dump(mode="json", include=set(stage.sections))
-        return {"inputs": self._inputs(stage), "recipe": sections, "code": stage.version}
+        recipe = only(self.recipe.model_dump(mode="json"), stage.keys)
+        return {"inputs": self._inputs(stage), "recipe": recipe, "code": stage.version}
 
     def _inputs(self, stage: Stage) -> Parts:
         if stage.name == "read":
@@ -223,11 +232,13 @@ class Pipeline:
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
         models = {"models": found} if (found := self._local_models(stage)) else {}
-        if stage.name == "fit" and self.recipe.dataset.train:
+        made = {need: self._summary(need)["content"] for need in stage.needs}
+        if self.recipe.dataset.train:
             from pagetune.image_stages import stamp
 
-            return {"dataset": stamp(self.recipe.dataset)} | models
-        return {need: self._summary(need)["content"] for need in stage.needs} | models
+            unread = {"train": None} if stage.name == "evaluate" else {}
+            return {"dataset": stamp(self.recipe.dataset.model_copy(update=unread))} | made | models
+        return made | models
 
     def _local_models(self, stage: Stage) -> list[list[Any]]:
         """The files of a model that is a folder: another may lie there under the same name."""
@@ -235,20 +246,23 @@ class Pipeline:
 
         named = (self.recipe.model.name, self.recipe.model.image_model)
         folders = [Path(name) for name in named if name and Path(name).is_dir()]
-        return stamp_files(folders) if "model" in stage.sections else []
+        return stamp_files(folders) if "model" in stage.keys else []
 
     def _why(self, stage: Stage) -> str | None:
         """Why a stage has to run; None where its work is finished."""
         record = self.workspace.finished(stage.name)
         if record is None:
-            return "not done yet"
+            reason = self.workspace.failed(stage.name)
+            return "not done yet" if reason is None else f"it failed ({reason})"
         missing = [name for name in stage.outputs if not (self.workspace.root / name).exists()]
         if missing:
             return f"{missing[0]} is gone"
         parts = self._parts(stage)
-        if record["fingerprint"] == fingerprint(parts):
+        # What was recorded by a version that read more of the recipe is compared by what is read now.
+        had = record["parts"] | {"recipe": only(record["parts"].get("recipe", {}), stage.keys)}
+        if fingerprint(had) == fingerprint(parts):
             return None
-        return _difference(record["parts"], parts)
+        return difference(had, parts)
 
 
 def _own_recipe(workspace: Workspace) -> Recipe:
@@ -267,41 +281,3 @@ def _needed(until: str | None, recipe: Recipe) -> list[Stage]:
         if stage.name in wanted:
             wanted.update(stage.needs)
     return [stage for stage in known if stage.name in wanted]
-
-
-def _difference(old: Parts, new: Parts) -> str:
-    """The first thing that changed since the stage ran, in words."""
-    if old.get("code") != new["code"]:
-        return f"its code changed (version {old.get('code')} to {new['code']})"
-    changes = list(_changes(old.get("recipe", {}), json.loads(json.dumps(new["recipe"])), ""))
-    if changes:
-        more = f" and {len(changes) - 1} more" if len(changes) > 1 else ""
-        return f"recipe: {changes[0]}{more}"
-    return _input_difference(old.get("inputs", {}), new["inputs"])
-
-
-def _input_difference(old: Parts, new: Parts) -> str:
-    if old.get("models", []) != new.get("models", []):
-        return "the model's files changed"
-    if "dataset" in new:
-        return "the dataset's files changed"
-    if "documents" not in new:
-        changed = [name for name in new if old.get(name) != new[name]]
-        return f"{changed[0]} made something new" if changed else "its inputs changed"
-    had, has = dict(old.get("tools", {})), dict(new["tools"])
-    for tool in has:
-        if old.get("documents") == new["documents"] and had.get(tool) != has[tool]:
-            return f"{tool} is {'there now' if has[tool] else 'no longer there'}"
-    before, after = dict(old.get("documents", {})), dict(new["documents"])
-    added, gone = len(after.keys() - before.keys()), len(before.keys() - after.keys())
-    changed_files = sum(before[name] != after[name] for name in before.keys() & after.keys())
-    return f"documents: {added} new, {changed_files} changed, {gone} gone"
-
-
-def _changes(old: Any, new: Any, prefix: str) -> list[str]:
-    if isinstance(old, dict) and isinstance(new, dict):
-        found: list[str] = []
-        for key in [*old, *(key for key in new if key not in old)]:
-            found.extend(_changes(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key)))
-        return found
-    return [] if old == new else [f"{prefix} {old} → {new}"]

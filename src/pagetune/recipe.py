@@ -81,7 +81,9 @@ class ModelRecipe(Section):
     attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = Field(
         "auto", description="auto: flash_attention_2 where it is installed and the model runs on a GPU, else sdpa"
     )
-    device_map: str | None = Field(None, description="spread a large model over devices, such as auto")
+    device_map: str | dict[str, int | str] | None = Field(
+        None, description="spread a large model over devices: auto, or its modules' names with a device each"
+    )
     min_pixels: int | None = Field(None, ge=1, description="a smaller page image is enlarged; none: the model's own")
     max_pixels: int | None = Field(None, ge=1, description="a larger page image is reduced; none: the model's own")
     query_prompt: str | None = Field(None, description="before every query; none: the preset's or the model's own")
@@ -116,7 +118,7 @@ class LoraRecipe(Section):
         "all-linear", description="names of layers, or all linear ones of the language model"
     )
     vision: bool = Field(False, description="adapters in the vision tower too")
-    quantise: Literal["none", "4bit"] = Field("none", description="4bit: QLoRA (Dettmers et al., 2023), on a GPU")
+    quantise: Literal["none", "4bit"] = Field("none", description="4bit: QLoRA (Dettmers et al., 2023)")
     keep_adapter: bool = Field(
         False, description="save the adapter alone too, beside the model, whose weights it is always merged into"
     )
@@ -146,6 +148,21 @@ class FitRecipe(Section):
     batch_size: int = Field(160, ge=2, description="examples a step; each one's page is a negative for the others")
     mini_batch_size: int = Field(
         64, ge=1, description="a larger batch goes through the gradient cache, so many rows at a time"
+    )
+    mini_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        "auto",
+        description="page images: tokens of a mini-batch, padding included; auto: measured; none: mini_batch_size rows",
+    )
+    graph_memory: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
+        "auto",
+        description="page images: GiB of activations kept between the passes of a step, which saves computing them "
+        "twice; auto: what a GPU has left, 40% of free memory else",
+    )
+    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        "auto", description="page images: processes that open and scale pages ahead of the model"
+    )
+    page_cache: float = Field(
+        8.0, ge=0, description="page images: GiB on disk for pages as the model scales them, for later epochs; 0: none"
     )
     learning_rate: float = Field(
         2e-4,
@@ -215,6 +232,11 @@ class EvaluateRecipe(Section):
         0.95, gt=0.5, lt=1, description="of the intervals; a gain is claimed only where p is below 1 - confidence"
     )
     fusion_weight: float = Field(0.5, ge=0, le=1, description="weight of the model against BM25 in the fusion")
+    ocr: bool = Field(False, description="read a dataset's pages by OCR for BM25, where it brings no text of them")
+    guard: str | None = Field(
+        None, description="a general set that base and tuned are judged on too: forgetting shows; none: none"
+    )
+    guard_queries: int = Field(300, ge=1, description="the first so many queries of the general set")
     seed: int = Field(17, description="bootstrap and permutation samples")
 
 

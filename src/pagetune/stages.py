@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from pagetune.evaluation.lexical import BM25
-    from pagetune.evaluation.report import Story
     from pagetune.evaluation.retrieval import Queries
+    from pagetune.evaluation.thumbnails import PageImage
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.visual import JudgedImages
     from pagetune.models.answers import Pair
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pagetune.recipe import Recipe
     from pagetune.records import Example, Page, Rect
     from pagetune.training.validation import ValidationSet
+    from pagetune.workspace import Workspace
 
 Summary = dict[str, Any]
 
@@ -100,7 +101,7 @@ def do_fit(pipeline: Pipeline) -> Summary:
     from pagetune.training.trainer import fit_model
 
     workspace = pipeline.workspace
-    store = _rendering(pipeline)
+    store = rendered_pages(pipeline.workspace, pipeline.recipe)
     pages = answerable(store.pages())
     data = load_data(workspace.data)
     examples = load_examples(workspace.root / "negatives" / "examples.parquet")
@@ -173,18 +174,28 @@ def _fit_on_images(
         rendering(model),
     )
     checkpoints = pipeline.workspace.runs / "fit" / "checkpoints"
-    report = fit_images(model, train, judged if judged.queries else None, recipe, checkpoints, pipeline.progress)
+    report = fit_images(
+        model,
+        train,
+        judged if judged.queries else None,
+        recipe,
+        checkpoints,
+        pipeline.progress,
+        pipeline.workspace.cache,
+    )
     shown = train.dataset[: min(32, len(train))]
     pairs = list(zip(shown["query"], shown["image"], strict=True))
     from pagetune.finish import finish_model
 
-    return finish_model(pipeline, model, report, pairs, _about(store), _judging(judged, recipe))
+    return finish_model(pipeline, model, report, pairs, _about(store), _judging(judged, pipeline))
 
 
-def _judging(judged: JudgedImages | None, recipe: Recipe) -> Callable[[Any], Mapping[int, float]] | None:
+def _judging(judged: JudgedImages | None, pipeline: Pipeline) -> Callable[[Any], Mapping[int, float]] | None:
     from pagetune.training.images import ImageEvaluator
 
-    return ImageEvaluator(judged, recipe).by_dimension if judged is not None and judged.queries else None
+    if judged is None or not judged.queries:
+        return None
+    return ImageEvaluator(judged, pipeline.recipe, pipeline.workspace.cache / "vectors").by_dimension
 
 
 VALIDATION_WORDS = 60_000
@@ -217,17 +228,21 @@ def by_image(model: Any) -> bool:
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base, tuned, BM25 and fused on the held-out queries, every page masked; metrics, runs and the report."""
     from pagetune.evaluation.evaluate import Encoded, evaluate_systems
-    from pagetune.evaluation.output import write_run
+    from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.datasets import load_data
+    from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
+    from pagetune.models.vector_cache import prune
+    from pagetune.story import keep_evaluation, workspace_story
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
-    store = _rendering(pipeline)
+    store = rendered_pages(pipeline.workspace, recipe)
     pages = answerable(store.pages())
     data = load_data(workspace.data)
     queries = data.of("test")
     encoded = []
-    for model in (load_model(recipe.model), load_model(recipe.model, workspace.model)):
+    for folder in (None, workspace.model):
+        model = whole(load_model(recipe.model, folder))
         vectors = encode(pipeline, model, pages, data.masks)
         encoded.append(Encoded(encode_asked(model, [query.text for query in queries]), vectors))
     report = evaluate_systems(
@@ -239,37 +254,24 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
     )
-    write_run(report, workspace.runs / "evaluate", _story(pipeline, store))
-    return {
-        "content": file_digest(workspace.runs / "evaluate" / "metrics.json"),
-        **report.summary(),
-        "report": "runs/evaluate/report.html",
-    }
+    prune(workspace.cache / "vectors")
+    maps = draw_heatmaps(model, report, _seen(pipeline, model, data.masks)) if is_late(model) else Heatmaps()
+    return keep_evaluation(pipeline, report, workspace_story(pipeline, store, maps))
 
 
-def _story(pipeline: Pipeline, store: PageStore) -> Story:
-    """What the stages before have to say, for the report."""
-    from pagetune.evaluation.report import Story
+def whole(model: Any) -> Any:
+    """The model at its own width: one that was saved with a shorter one is judged at both."""
+    if getattr(model, "truncate_dim", None):
+        model.truncate_dim = None
+    return model
 
-    summaries: dict[str, Summary] = {}
-    for name in ("read", "queries", "mine", "fit"):
-        record = pipeline.workspace.finished(name)
-        summaries[name] = record["summary"] if record else {}
-    read, queries, fit = summaries["read"], summaries["queries"], summaries["fit"]
-    counted = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documents", "duplicate_pages")
-    told = ("examples", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
-    return Story(
-        documents=store.documents(all=True),
-        facts={name.replace("_", " "): read[name] for name in counted if name in read},
-        written=queries.get("written", {}),
-        dropped=queries.get("dropped", {}),
-        splits=queries.get("queries", {}),
-        curve=fit.get("history", ()),
-        kept_step=fit.get("kept_step"),
-        training={name.replace("_", " "): fit[name] for name in told if name in fit},
-        recipe=pipeline.recipe.to_yaml(),
-        page_image=lambda page: store.image(page, long_side=700),
-    )
+
+def _seen(pipeline: Pipeline, model: Any, masks: Mapping[str, Sequence[Rect]]) -> PageImage:
+    """A page as the model sees it."""
+    from pagetune.models.pixels import rendering
+
+    store, bounds = rendered_pages(pipeline.workspace, pipeline.recipe), rendering(model)
+    return lambda page: store.image(page, mask=masks.get(page, ()), **bounds)
 
 
 def do_index(pipeline: Pipeline) -> Summary:
@@ -280,7 +282,7 @@ def do_index(pipeline: Pipeline) -> Summary:
     from pagetune.search.building import build_index
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
-    store = _rendering(pipeline)
+    store = rendered_pages(pipeline.workspace, pipeline.recipe)
     pages = [page for page in store.pages() if page.duplicate_of is None]
     model = load_model(recipe.model, workspace.model)
     info = build_index(
@@ -300,12 +302,12 @@ def do_index(pipeline: Pipeline) -> Summary:
     return {"content": folder_digest(workspace.index), **asdict(info)}
 
 
-def _rendering(pipeline: Pipeline) -> PageStore:
+def rendered_pages(workspace: Workspace, recipe: Recipe) -> PageStore:
     """The pages, rendered under the limits that they were read under."""
     from pagetune.pages.store import PageStore
 
-    read = pipeline.recipe.read
-    return PageStore(pipeline.workspace.pages, workers=read.workers, timeout=read.timeout, memory_mb=read.memory_mb)
+    read = recipe.read
+    return PageStore(workspace.pages, workers=read.workers, timeout=read.timeout, memory_mb=read.memory_mb)
 
 
 def answerable(pages: Sequence[Page]) -> list[Page]:
@@ -324,7 +326,14 @@ def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping
     from pagetune.models.pictures import encode_pictures
     from pagetune.models.pixels import rendering
 
-    shown = PageEvalSet({}, tuple(page.id for page in pages), {}, _rendering(pipeline), masks, rendering(model))
+    shown = PageEvalSet(
+        {},
+        tuple(page.id for page in pages),
+        {},
+        rendered_pages(pipeline.workspace, pipeline.recipe),
+        masks,
+        rendering(model),
+    )
     return encode_pictures(
         model,
         {page: shown.page_key(page) for page in shown.page_ids},

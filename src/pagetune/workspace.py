@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,8 +156,29 @@ class Workspace:
         return loaded if isinstance(loaded, dict) else None
 
     def forget(self, stage: str) -> None:
-        """The stage counts as not finished from now on."""
-        (self.stages / f"{stage}.json").unlink(missing_ok=True)
+        """The stage counts as not finished from now on, and not as failed."""
+        for kind in ("json", "failed"):
+            (self.stages / f"{stage}.{kind}").unlink(missing_ok=True)
+
+    def fail(self, stage: str, reason: str) -> None:
+        """Note why a stage ended without having finished, until it is begun again."""
+        # The reason may name a file whose name is not UTF-8.
+        write_atomically(self.stages / f"{stage}.failed", f"{reason}\n".encode("utf-8", "replace"))
+
+    def failed(self, stage: str) -> str | None:
+        """Why a stage ended without having finished, where that was the last that it did."""
+        try:
+            return (self.stages / f"{stage}.failed").read_text(encoding="utf-8").strip()
+        except FileNotFoundError:
+            return None
+
+    def check(self, stage: str) -> None:
+        """Raise WorkspaceError where a stage was begun anew and failed: what lies there is what it made before."""
+        if (reason := self.failed(stage)) is not None:
+            raise WorkspaceError(
+                f"{self.root}: {stage} has not finished, what is there is of an earlier one; it failed: {reason} "
+                f"(then run: pagetune {stage} -w {self.root})"
+            )
 
     def finish(self, stage: str, parts: dict[str, Any], summary: dict[str, Any]) -> None:
         """Record that a stage has finished, with the parts of its fingerprint and what it has to say."""
@@ -201,11 +222,11 @@ def replace_folder(path: Path) -> Iterator[Path]:
         raise
 
 
-def folder_digest(folder: Path) -> str:
-    """A digest over the names and bytes of everything below a folder."""
+def folder_digest(folder: Path, without: Collection[str] = ()) -> str:
+    """A digest over the names and bytes of everything below a folder, but for the entries `without` of its own."""
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
-        if path.is_file():
+        if path.is_file() and path.relative_to(folder).parts[0] not in without:
             digest.update(f"{path.relative_to(folder)}\0{file_digest(path)}\n".encode())
     return digest.hexdigest()
 

@@ -27,15 +27,17 @@ from pagetune.evaluation.comparison import page_texts as texts
 from pagetune.evaluation.comparison.compare import Compared, compare_models
 from pagetune.evaluation.comparison.entries import find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Kind, Result, make_grid, short_name
+from pagetune.evaluation.comparison.judging import Job, judge
 from pagetune.evaluation.comparison.labels import Label, place_labels
 from pagetune.evaluation.comparison.plots import count_of, drawn
 from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.comparison.worker import reason_of
 from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
 from pagetune.examples.visual import load_eval_set
+from pagetune.models.passages import PageText
 from pagetune.models.presets import PRESETS, find_preset
 from pagetune.progress import SILENT, Silent, Task
-from pagetune.recipe import EvaluateRecipe, Recipe, load_recipe, shipped_recipes
+from pagetune.recipe import EvaluateRecipe, ModelRecipe, Recipe, load_recipe, shipped_recipes
 
 FACTS = {"set": "a set", "queries": 40, "pages": 50, "judgements": 40, "machine": {"processor": "a machine"}}
 FEW = EvaluateRecipe(resamples=500)
@@ -505,7 +507,7 @@ def test_rows_have_no_text_of_their_negatives(tmp_path: Path) -> None:
 def test_a_page_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
     reader = ModuleType("the page reader, without torch")
-    reader._read_picture = lambda picture: read.append(picture) or "words"  # type: ignore[attr-defined]
+    reader.text_of_picture = lambda picture: read.append(picture) or "words"  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "pagetune.models.page_reader", reader)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
     place = beir(tmp_path / "set")
@@ -518,6 +520,94 @@ def test_without_ocr_and_without_text_bm25_says_what_it_needs(tmp_path: Path, mo
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"rapidocr.*pagetune\[light\]"):
         texts_of(beir(tmp_path / "set"), tmp_path)
+
+
+# Models that read.
+
+PAGES = {"a": "lawn hedge lawn hedge\n" * 12 + "oboe violin oboe violin", "b": "\n".join(["engine piston gasket"] * 9)}
+"""Two pages of some passages; the one that answers `oboe violin` is of something else but for its end."""
+
+
+def job_of(place: Path, folder: Path, settings: ModelRecipe | None, column: str | None = None, **changes: Any) -> Job:
+    recipe = recipe_of(place, ["light"], text_column=column, dimensions=[16])
+    chosen = load_eval_set(recipe.dataset)
+    given = {"cache": folder / "model", "texts": folder / "text", "progress": SILENT, **changes}
+    return Job("light", settings, recipe, chosen, **given)
+
+
+def reading_set(folder: Path) -> Path:
+    place = beir(folder, words=list(PAGES.values()))
+    (place / "queries" / "test.jsonl").write_text(
+        '{"query-id": "q", "query": "oboe violin"}\n{"query-id": "r", "query": "engine piston"}\n'
+    )
+    return place
+
+
+@pytest.fixture
+def reads(tiny_model: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The tiny model that reads, wherever a model is loaded."""
+    monkeypatch.setattr("pagetune.models.loading.load_model", lambda settings: tiny_model)
+    return tiny_model
+
+
+def test_a_model_that_reads_has_a_vector_a_passage_as_in_the_product(reads: Any, tmp_path: Path) -> None:
+    found = judge(job_of(reading_set(tmp_path / "set"), tmp_path, ModelRecipe(), "words"))
+    passages = [len(page) for page in reads[0].passages(list(PAGES.values()))]
+    assert (found.kind, found.dimension, found.by_dimension.keys()) == ("reads", 32, {32, 16})
+    assert found.vectors_per_page == sum(passages) / 2 > 2
+    assert found.bytes_per_page == 4 * 32 * found.vectors_per_page
+    assert found.about.endswith("; a vector a passage; column 'words'")
+    assert found.pages_per_second is not None
+
+    def nearest(query: str, page: str) -> float:
+        vectors = reads.encode(PageText(PAGES[page]), output_value="token_embeddings").numpy()
+        return float((vectors @ reads.encode(query)).max())
+
+    for query, text, page in (("q", "oboe violin", "a"), ("r", "engine piston", "b")):
+        first = max(PAGES, key=lambda name: nearest(text, name))
+        place = found.scores.queries.index(query)
+        assert found.scores.values["Recall@1"][place] == (first == page)
+
+
+def test_pooled_is_a_vector_a_page(reads: Any, tmp_path: Path) -> None:
+    settings = ModelRecipe(page_vectors="pooled")
+    found = judge(job_of(reading_set(tmp_path / "set"), tmp_path, settings, "words"))
+    assert (found.vectors_per_page, found.bytes_per_page) == (1, 4 * 32)
+    assert "; a vector a page; " in found.about
+
+
+def test_what_one_has_read_the_others_do_not_read_again(
+    reads: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Any] = []
+
+    def read_one(picture: Any) -> str:
+        read.append(picture)
+        return PAGES["ab"[len(read) - 1]]
+
+    monkeypatch.setattr("pagetune.models.page_reader.text_of_picture", read_one)
+    place = beir(tmp_path / "set")
+    reader = judge(job_of(place, tmp_path, ModelRecipe()))
+    assert len(read) == 2
+    lexical = judge(job_of(place, tmp_path, None))
+    judge(job_of(place, tmp_path, ModelRecipe(page_vectors="pooled"), cache=tmp_path / "other"))
+    assert len(read) == 2
+    assert reader.about.endswith(texts.BY_OCR)
+    assert lexical.about.endswith(texts.BY_OCR)
+    # Reading is in the time of each of them, whoever did it; of a column it is in nobody's.
+    rate = json.loads((tmp_path / "text" / "pages.json").read_text())
+    assert rate["pages"] == 1
+    for found in (reader, lexical):
+        assert found.pages_per_second is not None
+        assert found.pages_per_second < rate["pages"] / rate["seconds"]
+    assert job_of(reading_set(tmp_path / "words"), tmp_path, None, "words").read()[1:] == ("column 'words'", None)
+
+
+def test_another_text_column_is_other_work_for_who_reads(tmp_path: Path) -> None:
+    entries = [find_entries(recipe_of(tmp_path, ["light", "clip-b32"], text_column=name), "set") for name in ("a", "b")]
+    (light, clip), (other_light, other_clip) = entries
+    assert light.fingerprint != other_light.fingerprint
+    assert clip.fingerprint == other_clip.fingerprint
 
 
 def test_metrics_of_the_table_are_those_of_the_library(grid: Grid) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pagetune.errors import DataError
-from pagetune.evaluation.metrics import METRICS, score_run
+from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, score_run
 
 QRELS = {"q1": {"a": 2, "b": 1}, "q2": {"c": 2}, "q3": {"d": 2}}
 RUN = {"q1": {"x": 3.0, "b": 2.0, "a": 1.0}, "q2": {"c": 1.0}}
@@ -18,10 +18,44 @@ def test_ndcg_has_the_linear_gain() -> None:
     assert scores.values["NDCG@10"][0] == pytest.approx((1 / math.log2(3) + 2 / math.log2(4)) / ideal)
 
 
+def test_the_exponential_gain_stands_beside_it_under_its_own_name() -> None:
+    scores = score_run(RUN, QRELS)
+    ideal = 3 / math.log2(2) + 1 / math.log2(3)
+    assert scores.values[EXPONENTIAL][0] == pytest.approx((1 / math.log2(3) + 3 / math.log2(4)) / ideal)
+    assert "exponential" in EXPONENTIAL
+    assert MAIN_METRIC not in ("", EXPONENTIAL)
+
+
+def test_both_gains_are_the_same_where_judgements_are_binary() -> None:
+    scores = score_run(RUN, {query: dict.fromkeys(grades, 1) for query, grades in QRELS.items()})
+    np.testing.assert_array_equal(scores.values[EXPONENTIAL], scores.values[MAIN_METRIC])
+
+
+def test_some_metrics_are_what_they_are_among_all() -> None:
+    whole = score_run(RUN, QRELS)
+    for name in MEASURED:
+        alone = score_run(RUN, QRELS, metrics=(name,))
+        assert [*alone.values] == [name]
+        np.testing.assert_array_equal(alone.values[name], whole.values[name])
+
+
+def test_grades_of_0_and_below_are_worth_nothing() -> None:
+    with_them = score_run(RUN, QRELS | {"q1": {"a": 2, "b": 1, "x": 0, "y": -2}}).means()
+    assert with_them == score_run(RUN, QRELS).means()
+
+
+def test_excluded_pages_are_as_if_not_retrieved() -> None:
+    scores = score_run(RUN, QRELS, exclude={"q1": {"x"}, "q9": {"a"}})
+    np.testing.assert_allclose(scores.values["MRR@10"], [1.0, 1.0, 0.0])
+    with pytest.raises(DataError, match="'q1': page 'a' has grade 2 and is excluded"):
+        score_run(RUN, QRELS, exclude={"q1": ["a"]})
+
+
 def test_every_metric_of_every_query_with_0_for_an_unanswered_one() -> None:
     scores = score_run(RUN, QRELS)
     assert scores.queries == ("q1", "q2", "q3")
-    assert set(scores.values) == set(METRICS)
+    assert [*scores.values] == [*MEASURED]
+    assert set(MEASURED) == {*METRICS, EXPONENTIAL}
     np.testing.assert_allclose(scores.values["MRR@10"], [0.5, 1.0, 0.0])
     np.testing.assert_allclose(scores.values["MAP"], [(1 / 2 + 2 / 3) / 2, 1.0, 0.0])
     np.testing.assert_allclose(scores.values["Recall@1"], [0.0, 1.0, 0.0])
@@ -46,3 +80,16 @@ def test_nothing_to_judge_is_refused() -> None:
         score_run(RUN, {})
     with pytest.raises(DataError, match="'q9'"):
         score_run(RUN, {"q9": {"a": 0}})
+
+
+@pytest.mark.parametrize("seed", ["0", "1", "2", "3"])
+def test_neither_gain_takes_the_others_place_whatever_the_order_of_hashes(seed: str) -> None:
+    import os
+    import subprocess
+    import sys
+
+    told = "from pagetune.evaluation.metrics import *; s = score_run({'q': {'x': 3.0, 'b': 2.0, 'a': 1.0}}, "
+    told += "{'q': {'a': 2, 'b': 1}}); print(*(f'{s.values[name][0]:.6f}' for name in (MAIN_METRIC, EXPONENTIAL)))"
+    environment = {**os.environ, "PYTHONHASHSEED": seed}
+    done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["0.619906", "0.586883"]

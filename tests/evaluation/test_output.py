@@ -50,7 +50,7 @@ def page(folder: Path) -> str:
 
 
 def test_the_run_has_every_file_and_nothing_beside_it(folder: Path) -> None:
-    expected = {"metrics.json", "per-query.parquet", "report.html", *TREC_FILES.values()}
+    expected = {"metrics.json", "per-query.parquet", "report.html", "report.md", "story.json", *TREC_FILES.values()}
     assert {path.name for path in folder.iterdir()} == expected
     assert [path.name for path in folder.parent.iterdir()] == ["evaluate"]
 
@@ -85,11 +85,12 @@ def test_the_report_says_what_was_measured(page: str, report: EvaluationReport) 
         assert text in page
     assert "Not drawn" not in page
     assert page.count("<svg") == 5
-    assert "data:image/jpeg;base64," in page
+    assert "data:image/webp;base64," in page
 
 
 def test_the_report_needs_nothing_else_and_tells_no_paths(page: str) -> None:
-    without_names = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert "default-src 'none'" in page
+    without_names = re.sub(r'xmlns(:\w+)?="[^"]*"|http-equiv', "", page)
     assert "http" not in without_names
     assert not re.search(r'(src|href)="(?!data:|#)', without_names)
     assert "/home/somebody" not in page

@@ -112,3 +112,12 @@ def test_a_trec_run_has_six_columns_and_falling_scores() -> None:
     assert [tied[4], tied[10], tied[16]] == ["0.500000", "0.499999", "0.499998"]
     with pytest.raises(ValueError, match="without spaces"):
         write_trec({"q 1": {"a": 0.5}}, "tuned")
+
+
+@given(st.lists(st.sampled_from([-3.0, 0.0, 0.1, 15.999999, 16.0, 16.000001, 33.3, 33.300001, 900.0]), max_size=40))
+def test_trec_eval_which_reads_single_precision_sees_no_ties(scores: list[float]) -> None:
+    run = {f"p{number:02d}": score for number, score in enumerate(scores)}
+    lines = [line.split() for line in write_trec({"q": run}, "t").splitlines()]
+    assert [line[2] for line in lines] == ranking(run)
+    read = np.array([line[4] for line in lines], dtype=np.float32)
+    assert np.all(np.diff(read) < 0)

@@ -2,9 +2,23 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pagetune.errors import DataError
-from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, interval, verdict
+from pagetune.evaluation.metrics import QueryScores
+from pagetune.evaluation.significance import (
+    FEWEST_QUERIES,
+    Comparison,
+    compare,
+    compare_scores,
+    correct,
+    holm,
+    interval,
+    intervals,
+    sentence,
+    verdict,
+)
 
 
 def scores(count: int = 120, seed: int = 1) -> np.ndarray:
@@ -76,8 +90,86 @@ def test_chance_rarely_counts_as_a_gain() -> None:
     assert outcomes.count("gain") + outcomes.count("loss") < 18
 
 
+def test_the_intervals_of_many_systems_are_those_of_each() -> None:
+    values = np.random.default_rng(3).random((4, 70))
+    values[2] = 0.5
+    found = intervals(values, resamples=500)
+    assert found[2] == (0.5, 0.5)
+    for row, one in zip(values, found, strict=True):
+        assert one == pytest.approx(interval(row, resamples=500), abs=1e-12)
+    with pytest.raises(DataError, match="at least one"):
+        intervals(np.zeros((2, 0)))
+
+
 def test_unequal_or_no_scores_are_refused() -> None:
     with pytest.raises(DataError, match="same queries"):
         compare(("a", scores(5)), ("b", scores(6)), "NDCG@10")
     with pytest.raises(DataError, match="at least one"):
         interval(np.zeros(0))
+
+
+def test_no_measurable_gain_says_what_the_queries_could_have_shown() -> None:
+    base = scores()
+    found = judge(np.random.default_rng(4).normal(0.0, 0.2, len(base)), base)
+    assert found.visible is not None
+    assert verdict(found).endswith(f"120 held-out queries, enough to see a change of {found.visible:.3f}).")
+    assert found.needed(found.visible) == pytest.approx(120, abs=1)
+    assert found.effect == pytest.approx(found.difference / found.spread)
+    same = judge(np.zeros(50), scores(50))
+    assert same.visible is same.needed(0.1) is same.effect is None
+    assert "enough" not in verdict(same)
+
+
+def test_a_sentence_on_any_two_systems() -> None:
+    base = scores()
+    better = judge(np.random.default_rng(2).normal(0.08, 0.15, len(base)), base)
+    assert sentence(better).startswith("tuned against base: NDCG@10 ")
+    assert "measurably better" in sentence(better)
+    assert "measurably worse" in sentence(judge(np.full(120, -0.1) - base / 9, base))
+    assert "not measurable" in sentence(judge(np.random.default_rng(4).normal(0.0, 0.2, len(base)), base))
+    assert "too few queries for a verdict (5;" in sentence(judge(np.full(5, 0.1), scores(5)))
+
+
+def test_holms_correction_as_in_his_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holms_correction_only_raises_and_keeps_the_order(p: list[float]) -> None:
+    adjusted = holm(p)
+    assert all(before <= after <= 1 for before, after in zip(p, adjusted, strict=True))
+    order = sorted(range(len(p)), key=p.__getitem__)
+    assert [adjusted[place] for place in order] == sorted(adjusted)
+    assert min(adjusted) == pytest.approx(min(1, len(p) * min(p)))
+
+
+def test_a_family_of_comparisons_takes_stronger_evidence() -> None:
+    base = scores()
+    rng = np.random.default_rng(2)
+    weak = next(
+        found
+        for found in (judge(rng.normal(0.03, 0.15, len(base)), base) for _ in range(99))
+        if 0.02 < found.p < 0.05 and found.outcome == "gain"
+    )
+    few = judge(np.full(5, 0.1), scores(5))
+    noise = judge(rng.normal(0, 0.2, len(base)), base)
+    corrected = correct([weak, few, noise, noise])
+    assert [found.family for found in corrected] == [3, 1, 3, 3]
+    assert corrected[0].holm == pytest.approx(3 * weak.p)
+    assert corrected[0].outcome == "no measurable gain"
+    assert "after Holm's correction over 3" in sentence(corrected[0])
+    assert corrected[1] == few
+
+
+def test_every_metric_is_compared_on_the_same_queries_in_any_order() -> None:
+    first = QueryScores(("a", "b", "c"), {"NDCG@10": np.array([0.1, 0.2, 0.3]), "MAP": np.array([0.0, 1.0, 0.5])})
+    found = compare_scores(("new", first.of(["c", "a", "b"])), ("old", first))
+    assert {name: (one.difference, one.metric) for name, one in found.items()} == {
+        "NDCG@10": (0, "NDCG@10"),
+        "MAP": (0, "MAP"),
+    }
+    assert [*compare_scores(("new", first), ("old", first), ["MAP"])] == ["MAP"]
+    with pytest.raises(DataError, match="1 queries are judged in one system only, such as 'c';"):
+        compare_scores(("new", first), ("old", first.of(["a", "b"])))

@@ -30,10 +30,51 @@ def test_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
         load_model(ModelRecipe())
 
 
-def test_unknown_name_is_one_line() -> None:
+def refusal(**keys: Any) -> str:
+    """What is said of a model that cannot be loaded."""
     with pytest.raises(ModelError, match="cannot be loaded") as caught:
-        load_model(ModelRecipe(name="nobody/no-such-model"))
+        load_model(ModelRecipe(**keys))
     assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["dense", "late"])
+def test_a_model_that_is_not_there_is_said_to_be_nowhere(kind: str) -> None:
+    said = refusal(name="nobody/no-such-model", kind=kind)
+    assert "it is not a folder, not in the Hub cache, and the Hub is not in reach" in said
+    assert "trust_remote_code" not in said
+    assert "neither a folder nor a name" in refusal(name="/nowhere/at/all", kind=kind)
+    assert "neither a folder nor a name" in refusal(name="what is this", kind=kind)
+
+
+def test_a_tower_that_is_not_there_is_said_to_be_nowhere() -> None:
+    said = refusal(name="light", kind="router", image_model="nobody/no-such-model")
+    assert "the image tower 'nobody/no-such-model' cannot be loaded: it is not a folder, not in the Hub cache" in said
+
+
+def test_a_part_in_the_cache_is_told_from_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda *_, **__: str(tmp_path / "config.json"))
+    assert "only a part of it is in the Hub cache" in refusal(name="nobody/no-such-model")
+
+
+@pytest.mark.parametrize("kind", ["dense", "late"])
+def test_own_code_is_named_only_where_there_is_some(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    said = refusal(name=str(tmp_path / "empty"), kind=kind)
+    assert "own code" not in said
+    assert "give a folder that a whole model was saved in" in said
+    own = {
+        "config.json": {"model_type": "mine", "auto_map": {"AutoConfig": "configuration_mine.MyConfig"}},
+        "modules.json": [{"idx": 0, "name": "0", "path": "", "type": "mine.Transformer"}],
+    }
+    for name, content in own.items():
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_text(json.dumps(content))
+        advice = "it brings its own code: look at that, and set model.trust_remote_code=true"
+        assert refusal(name=str(folder), kind=kind).endswith(advice)
+        assert advice not in refusal(name=str(folder), kind=kind, trust_remote_code=True)
 
 
 def test_folder_without_a_model(tmp_path: Path) -> None:

@@ -144,6 +144,6 @@ def test_words_are_whole_tokens(name: str, build: Builder) -> None:
 
 
 def test_a_seed_gives_the_same_weights(build: Builder, tmp_path: Path) -> None:
-    same, other = (_tiny.tiny_text_encoder(tmp_path / str(seed), 64, words=WORDS, seed=seed) for seed in (0, 1))
+    same, other = (_tiny.tiny_text_encoder(tmp_path / str(seed), hidden=64, words=WORDS, seed=seed) for seed in (0, 1))
     weights = [folder / "model.safetensors" for folder in (build("tiny_text_encoder"), same, other)]
     assert weights[0].read_bytes() == weights[1].read_bytes() != weights[2].read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,15 +155,75 @@ def test_killed_and_continued_ends_with_the_same_weights(
     assert (continued.kept_step, continued.kept_ndcg) == (report.kept_step, report.kept_ndcg)
 
 
+@pytest.fixture(scope="module")
+def short(
+    task: tuple[Data, list[Example]],
+    topic_pages: Sequence[Page],
+    tiny_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, FitReport, Path]:
+    """A short fit that has ended: what its model is, its report, its folder."""
+    folder = tmp_path_factory.mktemp("short")
+    model = fresh(tiny_folder)
+    report = fit_model(model, *task, topic_pages, recipe(*SHORT), folder)
+    return fingerprint_model(model), report, folder
+
+
+SHORT = ("fit.epochs=0.5", "fit.eval_fraction=0.2")
+
+
+@pytest.mark.parametrize("beside", [(), ("fit.parity=false", "fit.push_to_hub=me/mine", "model.encode_batch=3")])
 def test_finished_fit_is_only_loaded(
+    short: tuple[str, FitReport, Path],
+    task: tuple[Data, list[Example]],
+    topic_pages: Sequence[Page],
+    tiny_folder: Path,
+    beside: tuple[str, ...],
+) -> None:
+    made, report, folder = short
+    model, recorder = fresh(tiny_folder), Recorder()
+    again = fit_model(model, *task, topic_pages, recipe(*SHORT, *beside), folder, recorder)
+    assert recorder.steps == 0
+    assert fingerprint_model(model) == made
+    assert again.history == report.history
+    assert again.kept_step == report.kept_step
+
+
+def test_an_ended_fit_keeps_its_weights_and_not_its_optimizer(short: tuple[str, FitReport, Path]) -> None:
+    _, report, folder = short
+    names = {path.name for path in folder.glob("checkpoint-*")}
+    assert {f"checkpoint-{report.steps}", f"checkpoint-{report.kept_step}"} <= names
+    assert len(list(folder.glob("checkpoint-*/model.safetensors"))) == len(names)
+    assert not list(folder.rglob("optimizer.pt"))
+
+
+def test_a_stopped_fit_keeps_its_optimizer(
     task: tuple[Data, list[Example]], topic_pages: Sequence[Page], tiny_folder: Path, tmp_path: Path
 ) -> None:
-    short = recipe("fit.epochs=0.5", "fit.eval_fraction=0.2")
-    first, second = fresh(tiny_folder), fresh(tiny_folder)
-    one = fit_model(first, *task, topic_pages, short, tmp_path)
-    two = fit_model(second, *task, topic_pages, short, tmp_path)
-    assert fingerprint_model(first) == fingerprint_model(second)
-    assert one.history == two.history
+    with pytest.raises(KeyboardInterrupt):
+        fit_model(fresh(tiny_folder), *task, topic_pages, recipe(*SHORT), tmp_path, Recorder(stop_at=3))
+    last = last_checkpoint(tmp_path)
+    assert last is not None
+    assert (last / "optimizer.pt").is_file()
+
+
+def test_an_ended_fit_that_lost_its_end_begins_again_with_the_same_weights(
+    short: tuple[str, FitReport, Path],
+    task: tuple[Data, list[Example]],
+    topic_pages: Sequence[Page],
+    tiny_folder: Path,
+    tmp_path: Path,
+) -> None:
+    made, report, folder = short
+    copy = Path(shutil.copytree(folder, tmp_path / "fit"))
+    shutil.rmtree(copy / f"checkpoint-{report.steps}")
+    assert list(copy.glob("checkpoint-*"))
+    model, recorder = fresh(tiny_folder), Recorder()
+    again = fit_model(model, *task, topic_pages, recipe(*SHORT), copy, recorder)
+    assert not any("continued" in line for line in recorder.lines)
+    assert recorder.steps == report.steps
+    assert fingerprint_model(model) == made
+    assert again.history == report.history
 
 
 def test_another_recipe_starts_afresh(

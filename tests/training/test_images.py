@@ -1,12 +1,10 @@
 """Training on page images: it learns, it goes on after a kill, adapters and projections are trained as asked."""
 
-import json
-import shutil
-
 import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageDraw
+from test_fit import Recorder
 
 import _tiny
 from pagetune.errors import ModelError
@@ -74,13 +72,14 @@ def test_the_loss_falls_and_every_dimension_is_judged(qwen, train, judged, tmp_p
 
 def test_a_killed_fit_goes_on_to_the_same_weights(qwen, train, judged, tmp_path):
     chosen = recipe(qwen, "fit.best=last")
-    whole, killed = load_model(chosen.model), load_model(chosen.model)
+    whole, killed, recorder = load_model(chosen.model), load_model(chosen.model), Recorder()
     fit_images(whole, train, judged, chosen, tmp_path / "whole")
-    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
-    for checkpoint in (tmp_path / "killed" / "whole").glob("checkpoint-*"):
-        if json.loads((checkpoint / "trainer_state.json").read_text())["global_step"] == 8:
-            shutil.rmtree(checkpoint)
-    fit_images(killed, train, judged, chosen, tmp_path / "killed")
+    with pytest.raises(KeyboardInterrupt):
+        fit_images(load_model(chosen.model), train, judged, chosen, tmp_path / "killed", Recorder(stop_at=5))
+    assert list((tmp_path / "killed").rglob("optimizer.pt"))
+    fit_images(killed, train, judged, chosen, tmp_path / "killed", recorder)
+    assert "fit: continued from step 4 of 8" in recorder.lines
+    assert not list(tmp_path.rglob("optimizer.pt"))
     for name, tensor in weights(whole).items():
         torch.testing.assert_close(killed.state_dict()[name], tensor)
 
@@ -92,7 +91,7 @@ def test_the_gradient_cache_gives_the_gradients_of_the_whole_batch(qwen, train):
     for mini in (1, 4):
         chosen = recipe(qwen, f"fit.mini_batch_size={mini}")
         model = load_model(chosen.model).eval()
-        loss = ranking_loss(model, chosen.fit, 4)
+        loss = ranking_loss(model, chosen.fit, cached=mini < 4)
         columns = [[row[name] for row in train.dataset.select(range(4))] for name in ("query", "image", "negative_0")]
         features = [model.preprocess(column) for column in columns]
         loss(features, None).backward()
@@ -197,7 +196,7 @@ def test_late_interaction_learns(qwen, train, judged, tmp_path, published):
 
 
 def test_what_does_not_go_together_is_refused(qwen, train, tmp_path):
-    chosen = recipe(qwen, "fit.gradient_checkpointing=true", "fit.mini_batch_size=1")
+    chosen = recipe(qwen, "fit.gradient_checkpointing=true", "fit.mini_batch_size=1", "fit.mini_batch_tokens=null")
     with pytest.raises(ModelError, match="gradient cache"):
         fit_images(load_model(chosen.model), train, None, chosen, tmp_path / "run")
     for keys, fault in (

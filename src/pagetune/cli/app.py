@@ -5,6 +5,7 @@ Nothing heavy is imported here: `pagetune --help` answers before torch would hav
 
 from __future__ import annotations
 
+import logging
 from typing import Annotated
 
 import typer
@@ -12,14 +13,14 @@ import typer
 from pagetune.cli.compare import compare
 from pagetune.cli.data import data
 from pagetune.cli.demo import demo
-from pagetune.cli.evaluate import evaluate
 from pagetune.cli.fit import fit
-from pagetune.cli.index import index
-from pagetune.cli.mine import mine
-from pagetune.cli.queries import queries
+from pagetune.cli.grid import grid
+from pagetune.cli.plan import plan
 from pagetune.cli.read import read
+from pagetune.cli.report import report
 from pagetune.cli.run import run
 from pagetune.cli.search import search
+from pagetune.cli.stages import evaluate, index, mine, queries
 
 app = typer.Typer(
     name="pagetune",
@@ -28,7 +29,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (run, demo, read, queries, mine, fit, evaluate, index, search, compare):
+for verb in (run, demo, read, queries, mine, plan, fit, evaluate, report, grid, index, search, compare):
     app.command()(verb)
 app.add_typer(data)
 
@@ -52,4 +53,6 @@ def options(
 
 def main() -> None:
     """The `pagetune` command."""
+    # Where it is installed, it warns as soon as it is imported, which peft does, of a kernel that is never used here.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     app()

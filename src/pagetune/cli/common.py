@@ -132,6 +132,14 @@ def run_stage(
     if as_json:
         print_json(summary)
         return
+    if stage == "evaluate":
+        from rich.console import Console
+
+        from pagetune.cli.tables import show_evaluation
+
+        show_evaluation(Console(highlight=False, soft_wrap=True), summary)
+        typer.echo(f"\nreport   {short(pipeline.workspace.root / summary['report'])}")
+        return
     for key, value in summary.items():
         if not (isinstance(value, list | tuple) and len(value) > LONG_LIST):
             typer.echo(f"{key}: {_plain(value)}")
@@ -153,6 +161,14 @@ def print_plan(plan: Sequence[Any], as_json: bool = False) -> None:
     for step in plan:
         table.add_row(step.stage, step.action, step.reason)
     Console(highlight=False, soft_wrap=True).print(table)
+
+
+def short(path: Path) -> Path:
+    """The path as seen from here, where it lies below."""
+    try:
+        return path.resolve().relative_to(Path.cwd())
+    except ValueError:
+        return path
 
 
 def print_json(value: Any) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -19,6 +18,7 @@ from pagetune.cli.common import (
     one_line_errors,
     print_json,
     print_plan,
+    short,
     sort_arguments,
 )
 
@@ -55,26 +55,15 @@ def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
         return
     from rich.console import Console
 
-    from pagetune.cli.tables import dimensions_table, systems_table
+    from pagetune.cli.tables import show_evaluation
 
     console = Console(highlight=False, soft_wrap=True)
-    root = _short(pipeline.workspace.root)
+    root = short(pipeline.workspace.root)
     evaluation = summaries.get("evaluate")
     console.print()
     if evaluation is not None:
-        console.print(dimensions_table(evaluation) if pipeline.recipe.dataset.train else systems_table(evaluation))
-        console.print(f"\n[bold]{evaluation['verdict']}[/bold]", soft_wrap=True)
-    if pipeline.recipe.dataset.train:
-        console.print(f"\nmodel    {root / 'model'}", markup=False)
-        return
-    assert evaluation is not None
-    console.print(f"\nreport   {_short(Path(pipeline.workspace.root / evaluation['report']))}", markup=False)
+        show_evaluation(console, evaluation)
+        console.print(f"\nreport   {short(pipeline.workspace.root / evaluation['report'])}", markup=False)
     console.print(f"model    {root / 'model'}", markup=False)
-    console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)
-
-
-def _short(path: Path) -> Path:
-    try:
-        return path.resolve().relative_to(Path.cwd())
-    except ValueError:
-        return path
+    if not pipeline.recipe.dataset.train:
+        console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)

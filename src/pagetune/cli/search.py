@@ -37,7 +37,10 @@ def search(
     from pagetune.workspace import Workspace
 
     query = sys.stdin.read() if text == "-" else text
-    engine = SearchEngine(Workspace(workspace).open())
+    place = Workspace(workspace).open()
+    if mode != "lexical":
+        place.check("fit")
+    engine = SearchEngine(place)
     hits = engine.search(query.strip(), count, documents=document or None, mode=mode)
     saved = engine.save_images(hits, save_images) if save_images is not None else []
     if as_json:

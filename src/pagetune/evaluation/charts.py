@@ -19,13 +19,15 @@ _OF_SYSTEM = {BASE: "base", TUNED: "tuned", LEXICAL: "bm25", FUSED: "fused"}
 
 Curve = Sequence[Mapping[str, float]]
 
+KINDS = 16
+_STEPS = 1000
+
 
 def systems_chart(report: EvaluationReport) -> str:
     """NDCG@10 of every system, with its interval."""
-    with Canvas("systems", 2.3) as canvas:
+    with Canvas("systems", 1.1 + 0.3 * len(report.systems)) as canvas:
         axes = canvas.figure.subplots()
-        for row, name in enumerate(SYSTEMS):
-            result = report.systems[name]
+        for row, (name, result) in enumerate(report.systems.items()):
             mean, (low, high) = result.metrics[MAIN_METRIC], result.interval
             axes.barh(row, mean, height=0.62, color=_colour(name))
             axes.errorbar(mean, row, xerr=[[mean - low], [high - mean]], color=VARIABLES["ink"], capsize=3, lw=1.2)
@@ -38,7 +40,7 @@ def systems_chart(report: EvaluationReport) -> str:
                 color=VARIABLES["ink"],
                 fontweight="bold" if name in (TUNED, FUSED) else "normal",
             )
-        axes.set_yticks(range(len(SYSTEMS)), SYSTEMS)
+        axes.set_yticks(range(len(report.systems)), list(report.systems))
         axes.invert_yaxis()
         highest = max(max(result.interval[1], result.metrics[MAIN_METRIC]) for result in report.systems.values())
         axes.set_xlim(0, max(0.1, highest * 1.16))
@@ -57,6 +59,8 @@ def dimensions_chart(report: EvaluationReport) -> str | None:
         axes = canvas.figure.subplots()
         places = range(len(dimensions))
         for name, marker in ((BASE, "o"), (TUNED, "o"), (FUSED, "s")):
+            if name not in report.systems:
+                continue
             results = [report.by_dimension[dimension][name] for dimension in dimensions]
             means = [result.metrics[MAIN_METRIC] for result in results]
             axes.plot(places, means, marker=marker, color=_colour(name), label=name, lw=2, ms=5)
@@ -74,8 +78,9 @@ def dimensions_chart(report: EvaluationReport) -> str | None:
 
 
 def kinds_chart(report: EvaluationReport) -> str | None:
-    """NDCG@10 by kind of query, every system a dot; None where there is only one kind."""
-    kinds = report.kinds
+    """NDCG@10 by kind of query, every system a dot; None where there is only one kind. Of many kinds the KINDS most
+    frequent."""
+    kinds = dict(list(report.kinds.items())[:KINDS])
     if len(kinds) < 2:
         return None
     with Canvas("kinds", 1.1 + 0.42 * len(kinds)) as canvas:
@@ -84,6 +89,8 @@ def kinds_chart(report: EvaluationReport) -> str | None:
             means = {name: result.scores.of(ids).means()[MAIN_METRIC] for name, result in report.systems.items()}
             axes.plot([means[BASE], means[TUNED]], [row, row], color=_colour(TUNED), lw=2, alpha=0.45, zorder=1)
             for name, marker in ((LEXICAL, "D"), (FUSED, "s"), (BASE, "o"), (TUNED, "o")):
+                if name not in means:
+                    continue
                 label = name if row == 0 else None
                 axes.scatter(means[name], row, color=_colour(name), marker=marker, s=42, label=label, zorder=2)
         axes.set_yticks(range(len(kinds)), [f"{kind} ({len(ids)})" for kind, ids in kinds.items()])
@@ -138,14 +145,16 @@ def changes_chart(report: EvaluationReport) -> str | None:
         return None
     with Canvas("changes", 2.6) as canvas:
         axes = canvas.figure.subplots()
-        places = np.arange(len(change) + 1)
-        steps = np.append(change, change[-1])
+        # More steps than the chart has points to draw them with would only make it large.
+        places = np.unique(np.linspace(0, len(change), min(len(change), _STEPS) + 1).round().astype(int))
+        steps = np.append(change, change[-1])[places]
         for name, part in (("gain", np.maximum(steps, 0)), ("loss", np.minimum(steps, 0))):
             axes.fill_between(places, part, step="post", color=VARIABLES[name], alpha=0.85, lw=0)
         axes.axhline(0, color=VARIABLES["muted"], lw=0.8)
         axes.set_xlim(0, len(change))
         top = float(np.max(np.abs(change))) * 1.1
         axes.set_ylim(-top, top)
+        axes.locator_params(axis="x", integer=True)
         axes.set_xlabel(f"{len(change)} queries, by change")
         axes.set_ylabel(f"change in {MAIN_METRIC}")
         plain(axes, "y")

@@ -1,12 +1,13 @@
 """Judging base, tuned, BM25 and BM25 fused with tuned on the same held-out queries.
 
-Every page and query is encoded once, by the caller; all dimensions come from those vectors.
+Every page and query is encoded once, by the caller; all dimensions come from those vectors. Where the pages' words are
+not known there is no BM25, and so nothing to fuse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,6 +24,7 @@ from pagetune.records import Query
 
 BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
 SYSTEMS = (BASE, TUNED, LEXICAL, FUSED)
+"""In the order of every table; the last two only where the pages' words are known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +69,30 @@ class SystemResult:
         return self.scores.means()
 
 
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """Under which the figures came about, so that a report says what holds for its own run and no other."""
+
+    collection: str = ""
+    """The dataset that was judged on; empty: a workspace's own documents."""
+    masked: bool = True
+    """Whether the words that a query was written from were hidden on the pages."""
+    words: str = ""
+    """Where the pages' words come from for BM25, or why there are none; empty: from the documents themselves."""
+    late: bool = False
+    """Whether a page's score adds up over the tokens of the query; `evaluate_systems` sees for itself."""
+
+    @property
+    def about(self) -> str:
+        """Half a sentence for the figures' heading."""
+        if self.masked:
+            return "held-out queries, their own words masked on the pages; NDCG with the linear gain of trec_eval"
+        return (
+            f"queries of {self.collection or 'a dataset'} against its pages as they are; NDCG with the linear gain of "
+            "trec_eval"
+        )
+
+
 @dataclass(frozen=True, eq=False)
 class EvaluationReport:
     """Everything that was measured; `pagetune.evaluation.output.write_run` writes it to a folder."""
@@ -77,12 +103,13 @@ class EvaluationReport:
     pages: int
     systems: Mapping[str, SystemResult]
     by_dimension: Mapping[int, Mapping[str, SystemResult]]
-    """Widest first; base, tuned and fused at each Matryoshka dimension."""
+    """Widest first; base, tuned and, where there is BM25, fused at each Matryoshka dimension."""
     comparisons: Mapping[str, Comparison]
     """`tuned − base` and others, NDCG@10."""
     settings: EvaluateRecipe
     storage: Mapping[str, Mapping[str, float]]
     """What each model's page vectors take at its full dimension: vectors_per_page, bytes_per_page."""
+    conditions: Conditions = Conditions()
 
     @property
     def gain(self) -> Comparison:
@@ -119,7 +146,7 @@ class EvaluationReport:
             "queries": len(self.queries),
             "pages": self.pages,
             "gain": GAIN,
-            "about": "held-out queries, their own words masked on the pages; NDCG with the linear gain of trec_eval",
+            "about": self.conditions.about,
             "systems": {name: _figures(result) for name, result in self.systems.items()},
             "by_kind": {
                 kind: {"queries": len(ids)}
@@ -136,6 +163,7 @@ class EvaluationReport:
             },
             "storage": {name: dict(facts) for name, facts in self.storage.items()},
             "settings": self.settings.model_dump(mode="json"),
+            "conditions": asdict(self.conditions),
         }
 
 
@@ -145,15 +173,17 @@ def evaluate_systems(
     *,
     base: Encoded,
     tuned: Encoded,
-    lexical: BM25,
+    lexical: BM25 | None,
     recipe: EvaluateRecipe,
     dimensions: Sequence[int] = (),
     exclude: Mapping[str, Collection[str]] | None = None,
+    conditions: Conditions | None = None,
 ) -> EvaluationReport:
     """Rank and judge. Queries without a judgement are left out; the vectors are those of all `queries`, in order.
 
     `dimensions` are Matryoshka dimensions to judge besides the full one; `exclude` names, for a query, pages to leave
-    out of its answers. The pages that BM25 holds must be those of the vectors. Raises DataError.
+    out of its answers. The pages that BM25 holds must be those of the vectors; without it there are two systems, base
+    and tuned. Raises DataError.
     """
     judged = [place for place, query in enumerate(queries) if any(qrels.get(query.id, {}).values())]
     if not judged:
@@ -173,18 +203,23 @@ def evaluate_systems(
     systems = bench.systems(None)
     late = base.late or tuned.late
     others = [] if late else sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
-    by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED)}}
+    by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED) if name in systems}}
     by_dimension |= {dimension: bench.systems(dimension) for dimension in others}
     pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
     return EvaluationReport(
         queries=tuple(sorted(chosen, key=lambda query: query.id)),
         qrels=graded,
-        pages=len(lexical.ids),
+        pages=len(base.pages.ids),
         systems=systems,
         by_dimension=by_dimension,
-        comparisons={f"{new} − {old}": bench.compare(systems, new, old) for new, old in pairs},
+        comparisons={
+            f"{new} − {old}": bench.compare(systems, new, old)
+            for new, old in pairs
+            if new in systems and old in systems
+        },
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
+        conditions=replace(conditions or Conditions(), late=late),
     )
 
 
@@ -197,21 +232,22 @@ class _Bench:
     recipe: EvaluateRecipe
     exclude: Mapping[str, Collection[str]]
     models: Mapping[str, Encoded]
-    bm25: BM25
+    bm25: BM25 | None
 
     @cached_property
-    def words(self) -> Run:
+    def words(self) -> Run | None:
         """BM25's run, which knows no dimension."""
-        return self.bm25.search(self.texts, self.recipe.depth, self.exclude)
+        return self.bm25.search(self.texts, self.recipe.depth, self.exclude) if self.bm25 else None
 
     def systems(self, dimension: int | None) -> dict[str, SystemResult]:
         """The systems in the order of `SYSTEMS`: all at the full dimension (None), those that it changes at another."""
         runs: dict[str, Run] = {name: self._dense(name, dimension) for name in self.models}
-        runs[LEXICAL] = self.words
-        runs[FUSED] = fuse(runs[TUNED], self.words, self.recipe.fusion_weight, depth=self.recipe.depth)
+        if self.words is not None:
+            runs[LEXICAL] = self.words
+            runs[FUSED] = fuse(runs[TUNED], self.words, self.recipe.fusion_weight, depth=self.recipe.depth)
         if dimension is None:
-            return {name: self._judge(runs[name], METRICS) for name in SYSTEMS}
-        return {name: self._judge(runs[name], (MAIN_METRIC,)) for name in SYSTEMS if name != LEXICAL}
+            return {name: self._judge(run, METRICS) for name, run in runs.items()}
+        return {name: self._judge(run, (MAIN_METRIC,)) for name, run in runs.items() if name != LEXICAL}
 
     def _dense(self, name: str, dimension: int | None) -> Run:
         model = self.models[name]
@@ -245,14 +281,13 @@ def _pick(encoded: Encoded, places: Sequence[int]) -> Encoded:
     return Encoded(chosen, encoded.pages)
 
 
-def _check_pages(qrels: Qrels, lexical: BM25, *models: Encoded) -> None:
-    known = set(lexical.ids)
+def _check_pages(qrels: Qrels, lexical: BM25 | None, *models: Encoded) -> None:
+    known = set(models[0].pages.ids if lexical is None else lexical.ids)
     for model in models:
         if set(model.pages.ids) != known:
             odd = sorted(set(model.pages.ids) ^ known)
-            raise DataError(
-                f"the models and BM25 hold different pages ({len(odd)}, such as {odd[0]}); give both the same"
-            )
+            holders = "base and tuned" if lexical is None else "the models and BM25"
+            raise DataError(f"{holders} hold different pages ({len(odd)}, such as {odd[0]}); give both the same")
     lost = sorted({page for grades in qrels.values() for page in grades} - known)
     if lost:
         raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
@@ -268,4 +303,4 @@ def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
     return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
-__all__ = ["METRICS", "SYSTEMS", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]
+__all__ = ["METRICS", "SYSTEMS", "Conditions", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]

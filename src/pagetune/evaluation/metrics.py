@@ -1,13 +1,15 @@
 """Retrieval metrics through ir_measures (trec_eval's own code).
 
-NDCG has the linear gain: a page of grade 2 counts twice one of grade 1, as in trec_eval; some other tools use
-2^grade - 1 instead, and their figures differ.
+NDCG (Järvelin and Kekäläinen, 2002) has the linear gain: a page of grade 2 counts twice one of grade 1, as in
+trec_eval. Other tools have 2^grade - 1 instead (Burges et al., 2005), where it counts three times as much. Both are
+measured, and no figure stands without the name of its gain; where all grades are 1 they are the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +25,16 @@ METRICS: dict[str, str] = {
     "Recall@5": "R@5",
     "Recall@10": "R@10",
 }
-"""Our names of the metrics, and ir_measures'."""
+"""The columns of every table: our names of the metrics, and ir_measures'. NDCG has the linear gain."""
 
 MAIN_METRIC = "NDCG@10"
 GAIN = "linear"
+
+EXPONENTIAL = "NDCG@10 (exponential gain)"
+"""Stands beside MAIN_METRIC in all scores."""
+
+MEASURED = (MAIN_METRIC, EXPONENTIAL, *(name for name in METRICS if name != MAIN_METRIC))
+"""Every metric of `score_run`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,27 +55,61 @@ class QueryScores:
         return QueryScores(tuple(queries), {metric: values[chosen] for metric, values in self.values.items()})
 
 
-def score_run(run: Run, qrels: Qrels) -> QueryScores:
-    """Judge a run. A judged query that the run does not answer scores 0; a query without judgements is refused.
+def score_run(
+    run: Run,
+    qrels: Qrels,
+    exclude: Mapping[str, Collection[str]] | None = None,
+    metrics: Collection[str] = MEASURED,
+) -> QueryScores:
+    """Judge a run in all metrics, or some of them. A judged query without an answer scores 0, one without a judgement
+    is refused.
 
     Ties are broken by page id before trec_eval sees them, as it would break them its own way. MAP sees the run
-    to the depth it has. Raises DataError.
+    to the depth it has. `exclude` names, for a query, pages that count as not retrieved: the ones below move up.
+    Raises DataError.
     """
     import ir_measures
 
+    left_out = exclude or {}
     queries = tuple(sorted(qrels))
-    if not queries:
+    _check(qrels, left_out)
+    ranked = {query: _by_place(run.get(query, {}), left_out.get(query, ())) for query in queries}
+    plain = {query: {page: int(grade) for page, grade in qrels[query].items()} for query in queries}
+    position = {query: index for index, query in enumerate(queries)}
+    values = {ours: np.zeros(len(queries), dtype=np.float64) for ours in MEASURED if ours in metrics}
+
+    def judge(judgements: Qrels, measures: Mapping[Any, str]) -> None:
+        for found in ir_measures.iter_calc(list(measures), judgements, ranked):
+            values[measures[found.measure]][position[found.query_id]] = found.value
+
+    if chosen := {ir_measures.parse_measure(name): ours for ours, name in METRICS.items() if ours in metrics}:
+        judge(plain, chosen)
+    if EXPONENTIAL in metrics:
+        # In a call of its own: beside a measure with gains, ir_measures may compute the one without them with them.
+        judge(
+            {query: {page: _exponential(grade) for page, grade in grades.items()} for query, grades in plain.items()},
+            {ir_measures.parse_measure(METRICS[MAIN_METRIC]): EXPONENTIAL},
+        )
+    return QueryScores(queries, values)
+
+
+def _exponential(grade: int) -> int:
+    """2^grade - 1, and of grades that are worth nothing the grade."""
+    return 2**grade - 1 if grade > 0 else grade
+
+
+def _by_place(scores: Mapping[str, float], excluded: Collection[str]) -> dict[str, float]:
+    kept = (page for page in ranking(scores) if page not in excluded)
+    return {page: float(-place) for place, page in enumerate(kept)}
+
+
+def _check(qrels: Qrels, exclude: Mapping[str, Collection[str]]) -> None:
+    if not qrels:
         raise DataError("no judged queries: 0 queries with judgements; give qrels of at least one query")
-    empty = [query for query in queries if not any(grade > 0 for grade in qrels[query].values())]
+    empty = sorted(query for query, grades in qrels.items() if not any(grade > 0 for grade in grades.values()))
     if empty:
         raise DataError(f"{len(empty)} queries have no page of a grade above 0, such as {empty[0]!r}; leave them out")
-    ranked = {
-        query: {page: float(-place) for place, page in enumerate(ranking(run.get(query, {})))} for query in queries
-    }
-    measures = {ir_measures.parse_measure(name): ours for ours, name in METRICS.items()}
-    position = {query: index for index, query in enumerate(queries)}
-    values = {ours: np.zeros(len(queries), dtype=np.float64) for ours in METRICS}
-    plain = {query: {page: int(grade) for page, grade in qrels[query].items()} for query in queries}
-    for found in ir_measures.iter_calc(list(measures), plain, ranked):
-        values[measures[found.measure]][position[found.query_id]] = found.value
-    return QueryScores(queries, values)
+    for query in sorted(qrels.keys() & exclude.keys()):
+        for page, grade in qrels[query].items():
+            if grade > 0 and page in exclude[query]:
+                raise DataError(f"query {query!r}: page {page!r} has grade {grade} and is excluded; drop one of both")

@@ -1,64 +1,108 @@
-"""The folder of a run: metrics.json, a TREC run a system, per-query.parquet, report.html."""
+"""The folder of a run: metrics.json, a TREC run a system, per-query.parquet, and the report in HTML and Markdown.
+
+What the report tells besides the figures is kept too (story.json, heatmaps.parquet): `kept.load_run` reads a folder
+back, and the report can be written again without a model.
+"""
 
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport
-from pagetune.evaluation.metrics import METRICS
-from pagetune.evaluation.ranking import ranking, write_trec
-from pagetune.workspace import replace_folder
+from pagetune.evaluation.per_query import as_table, changes, gains, losses
+from pagetune.evaluation.ranking import Run, write_trec
+from pagetune.progress import SILENT, Progress
+from pagetune.workspace import replace_folder, write_atomically
 
 if TYPE_CHECKING:
-    import pyarrow
-
     from pagetune.evaluation.report import Story
 
 TREC_FILES = {TUNED: "run.trec", BASE: "base.trec", LEXICAL: "bm25.trec", FUSED: "fused.trec"}
 """The TREC file of each system; `run.trec` is the tuned model's."""
 
+TOLD = ("title", "facts", "written", "dropped", "splits", "curve", "kept_step", "training", "recipe", "machine")
+"""Fields of a story that are kept as they are."""
 
-def write_run(report: EvaluationReport, folder: Path, story: Story | None = None) -> None:
+
+def write_run(report: EvaluationReport, folder: Path, story: Story | None = None, progress: Progress = SILENT) -> None:
     """Write everything that was measured. The folder is replaced as a whole, or not at all.
 
-    `story` is what the HTML report tells besides the figures: the documents, the queries, the training, the machine.
+    `story` is what the report tells besides the figures: the documents, the queries, the training, the machine, the
+    pages' pictures.
     """
-    from pagetune.evaluation.report import Story, render_report
-
-    with replace_folder(folder) as fresh:
-        (fresh / "metrics.json").write_text(
-            json.dumps(report.summary(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        for system, name in TREC_FILES.items():
-            tag = name.removesuffix(".trec") if system != TUNED else TUNED
-            (fresh / name).write_text(write_trec(report.systems[system].run, tag), encoding="utf-8")
-        _write_table(per_query(report), fresh / "per-query.parquet")
-        (fresh / "report.html").write_text(render_report(report, story or Story()), encoding="utf-8")
-
-
-def per_query(report: EvaluationReport) -> pyarrow.Table:
-    """One row a query: its text and kind, and for each system every metric, the rank of its page, the first answer."""
-    import pyarrow as pa
-
-    ids = [query.id for query in report.queries]
-    columns: dict[str, Any] = {
-        "query-id": ids,
-        "query": [query.text for query in report.queries],
-        "kind": [query.kind for query in report.queries],
-        "document": [query.document for query in report.queries],
-        "corpus-ids": [sorted(page for page, grade in report.qrels[query].items() if grade > 0) for query in ids],
-    }
-    for name, result in report.systems.items():
-        for metric in METRICS:
-            columns[f"{name} {metric}"] = result.scores.of(ids).values[metric]
-        columns[f"{name} rank"] = pa.array([report.rank_of(name, query) for query in ids], pa.int32())
-        columns[f"{name} first"] = [next(iter(ranking(result.run.get(query, {}))), None) for query in ids]
-    return pa.table(columns)
-
-
-def _write_table(table: pyarrow.Table, path: Path) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(table, path)
+    from pagetune.evaluation.heatmaps import save_heatmaps
+    from pagetune.evaluation.kept import load_run
+    from pagetune.evaluation.machine import describe_machine
+    from pagetune.evaluation.report import Story
+
+    told = story or Story()
+    told = replace(told, machine=describe_machine() if told.machine is None else told.machine)
+    with replace_folder(folder) as fresh:
+        (fresh / "metrics.json").write_text(_json(_summary(report)), encoding="utf-8")
+        for system, result in report.systems.items():
+            name = TREC_FILES[system]
+            tag = name.removesuffix(".trec") if system != TUNED else TUNED
+            (fresh / name).write_text(write_trec(_quoted(result.run), tag), encoding="utf-8")
+        pq.write_table(as_table(report), fresh / "per-query.parquet")
+        (fresh / "story.json").write_text(_json(_kept(told)), encoding="utf-8")
+        save_heatmaps(told.heatmaps, fresh)
+        # From what was kept, so that it is the same when it is written again.
+        kept, story = load_run(fresh)
+        write_report(kept, fresh, replace(story, page_image=told.page_image), progress)
+
+
+def write_report(report: EvaluationReport, folder: Path, story: Story, progress: Progress = SILENT) -> None:
+    """Write report.html and report.md into a run's folder, each whole or not at all."""
+    from pagetune.evaluation.markdown import as_markdown
+    from pagetune.evaluation.report import render_report
+
+    write_atomically(folder / "report.md", as_markdown(report, story))
+    write_atomically(folder / "report.html", render_report(report, story, progress=progress))
+
+
+def _summary(report: EvaluationReport) -> dict[str, Any]:
+    """The figures, and the queries that changed most."""
+    found = changes(report)
+    return report.summary() | {
+        "greatest_gains": [one.summary() for one in gains(found)],
+        "greatest_losses": [one.summary() for one in losses(found)],
+    }
+
+
+def _kept(story: Story) -> dict[str, Any]:
+    """The story without pictures; of a document no more than the report tells, and not where it lay."""
+    documents = [
+        {
+            "id": document.id,
+            "name": Path(document.path).name,
+            "format": document.format,
+            "pages": document.pages,
+            "status": document.status,
+            "reason": document.reason,
+        }
+        for document in story.documents
+    ]
+    return {name: getattr(story, name) for name in TOLD} | {
+        "documents": documents,
+        "without_heatmaps": story.heatmaps.note,
+    }
+
+
+def _quoted(run: Run) -> Run:
+    """The run with names that a TREC file can hold: a space or a percent sign as in an address (%20, %25)."""
+
+    def name(given: str) -> str:
+        return re.sub(r"[\s%]", lambda found: quote(found[0], safe=""), given)
+
+    return {name(query): {name(page): score for page, score in pages.items()} for query, pages in run.items()}
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"

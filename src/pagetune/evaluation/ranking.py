@@ -40,16 +40,33 @@ def best(
 def write_trec(run: Run, tag: str) -> str:
     """The run as TREC lines: query, Q0, page, rank, score, tag, separated by one space; queries in the run's order.
 
-    trec_eval looks at the scores only and breaks ties its own way, so that a tied score is written a millionth lower
-    than the one above it: whoever judges the file gets the figures that we got.
+    Ties are written as `untied` has them: whoever judges the file gets the figures that we got.
     """
     for name in (tag, *run, *{page for scores in run.values() for page in scores}):
         if not name or any(character.isspace() for character in name):
             raise ValueError(f"a TREC run cannot hold the name {name!r}: use names without spaces")
     lines: list[str] = []
     for query, scores in run.items():
-        last = float("inf")
-        for place, page in enumerate(ranking(scores), start=1):
-            last = min(round(scores[page], 6), round(last - 1e-6, 6))
-            lines.append(f"{query} Q0 {page} {place} {last:.6f} {tag}")
+        for place, (page, score) in enumerate(untied(scores).items(), start=1):
+            lines.append(f"{query} Q0 {page} {place} {score:.6f} {tag}")
     return "\n".join(lines) + ("\n" if lines else "")
+
+
+def untied(scores: Mapping[str, float]) -> dict[str, float]:
+    """The pages from best to worst, scores to six digits, a tied one a little lower than the one above.
+
+    trec_eval looks at the scores only, in single precision, and breaks ties its own way: of these it finds none.
+    """
+    found: dict[str, float] = {}
+    last: float | None = None
+    for page in ranking(scores):
+        found[page] = last = _below(round(scores[page], 6), last)
+    return found
+
+
+def _below(score: float, last: float | None) -> float:
+    """`score`, or what is just below `last` where single precision would not tell them apart."""
+    if last is None or np.float32(score) < np.float32(last):
+        return score
+    # From 16 on a millionth is less than the step between two numbers of single precision.
+    return round(last - max(1e-6, 1.5 * float(np.spacing(np.float32(abs(last))))), 6)

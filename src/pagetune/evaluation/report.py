@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pagetune.evaluation import charts
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, SYSTEMS, TUNED, EvaluationReport
-from pagetune.evaluation.metrics import MAIN_METRIC, METRICS
-from pagetune.evaluation.ranking import ranking
-from pagetune.records import Document, Query
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport
+from pagetune.evaluation.explorer import Explorer
+from pagetune.evaluation.heatmaps import Heatmaps
+from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, METRICS
+from pagetune.evaluation.per_query import changes, gains, losses
+from pagetune.evaluation.thumbnails import PageImage, make_thumbnails
+from pagetune.progress import SILENT, Progress
+from pagetune.records import Document
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+BYTES = 14_000_000
+"""Of the whole file: what still goes by mail and opens at once."""
 
-EXAMPLES = 4
-"""Wins shown, and losses."""
-_THUMBNAIL = 260
-"""Pixels of the longer side of an example's page."""
+_PICTURES = "@@ the pictures of the pages @@"
+"""Where they stand in the page, until it is known how much room is left for them."""
 _DOCUMENTS = 40
 """Documents listed by name."""
 
@@ -51,12 +51,19 @@ class Story:
     """The resolved recipe, as YAML."""
     machine: Mapping[str, str] | None = None
     """None: this machine, as `describe_machine` sees it."""
-    page_image: Callable[[str], Image] | None = None
-    """Page id -> its picture, for the examples."""
+    page_image: PageImage | None = None
+    """Page id -> its picture, for the eye."""
+    heatmaps: Heatmaps = field(default_factory=Heatmaps)
+    """Where a late-interaction model found the words of some queries."""
+
+    @property
+    def heading(self) -> str:
+        """The title, or what stands for it."""
+        return self.title or _title(self.documents)
 
 
-def render_report(report: EvaluationReport, story: Story) -> str:
-    """The whole HTML page as text."""
+def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, progress: Progress = SILENT) -> str:
+    """The whole HTML page as text, of about `budget` bytes: pages get pictures as long as there is room."""
     from jinja2 import Environment, FileSystemLoader
 
     from pagetune.evaluation.machine import describe_machine
@@ -69,26 +76,37 @@ def render_report(report: EvaluationReport, story: Story) -> str:
     )
     environment.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
     environment.filters["counted"] = lambda value: f"{value:,}" if isinstance(value, int) else str(value)
-    changes = _changes(report)
-    pictures = _Pictures(story.page_image)
-    return environment.get_template("report.html.j2").render(
+    found = changes(report)
+    explorer = Explorer(report, found, story.heatmaps)
+    page = environment.get_template("report.html.j2").render(
         report=report,
+        conditions=report.conditions,
         story=story,
-        title=story.title or _title(story.documents),
-        systems=SYSTEMS,
+        title=story.heading,
+        systems=tuple(report.systems),
         names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED},
         metrics=tuple(METRICS),
         main=MAIN_METRIC,
+        exponential={name: result.metrics[EXPONENTIAL] for name, result in report.systems.items()}
+        if _graded(report)
+        else {},
+        lesser=any(len(set(grades.values()) - {0}) > 1 for grades in report.qrels.values()),
         comparisons=report.comparisons,
         best=_best(report),
+        storage=storage_rows(report),
         charts=_charts(report, story),
-        wins=[_example(report, query, change, pictures) for change, query in changes[:EXAMPLES] if change > 0],
-        losses=[
-            _example(report, query, change, pictures) for change, query in changes[: -EXAMPLES - 1 : -1] if change < 0
-        ],
+        wins=gains(found),
+        losses=losses(found),
+        explorer=explorer,
+        data=explorer.data(),
+        pictures=_PICTURES,
         documents=_documents(story.documents),
         machine=describe_machine() if story.machine is None else story.machine,
     )
+    room = budget - len(page.encode())
+    thumbnails = make_thumbnails(explorer.wanted, story.page_image, room, explorer.read, progress)
+    before, _, after = page.rpartition(_PICTURES)
+    return f"{before}{explorer.pictures(thumbnails)}{after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +133,7 @@ def _charts(report: EvaluationReport, story: Story) -> list[Chart]:
         (
             "By kind of query",
             charts.kinds_chart(report),
-            "In brackets: the number of queries of the kind. Few queries, wide chance.",
+            f"In brackets: the number of queries of the kind. Few queries, wide chance.{_of_many(len(kinds))}",
             f"Not drawn: all queries are of one kind, {next(iter(kinds))}.",
         ),
         (
@@ -127,89 +145,47 @@ def _charts(report: EvaluationReport, story: Story) -> list[Chart]:
         (
             "Training",
             charts.training_chart(story.curve, story.kept_step),
-            "The validation queries are neither trained on nor judged here."
-            + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
+            _about_training(report) + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
             "Not drawn: no training curve was recorded.",
         ),
     )
     return [Chart(title, svg, note if svg else reason) for title, svg, note, reason in drawn]
 
 
-def _best(report: EvaluationReport) -> dict[str, float]:
-    return {metric: max(result.metrics[metric] for result in report.systems.values()) for metric in METRICS}
+def _of_many(kinds: int) -> str:
+    return f" The {charts.KINDS} most frequent of {kinds} kinds." if kinds > charts.KINDS else ""
 
 
-def _changes(report: EvaluationReport) -> list[tuple[float, Query]]:
-    """Every query with its change in NDCG@10 from base to tuned, the greatest gain first."""
-    values = (
-        report.systems[TUNED].scores.values[MAIN_METRIC] - report.systems[BASE].scores.values[MAIN_METRIC]
-    ).tolist()
-    return sorted(zip(values, report.queries, strict=True), key=lambda pair: (-pair[0], pair[1].id))
+def _about_training(report: EvaluationReport) -> str:
+    if report.conditions.masked:
+        return "The validation queries are neither trained on nor judged here."
+    return "Validation is on the set that is judged here: it has a say in which checkpoint is kept."
 
 
-@dataclass(frozen=True, slots=True)
-class Example:
-    """A query whose answer got better or worse, for the eye."""
+def storage_rows(report: EvaluationReport) -> list[dict[str, Any]]:
+    """What a page takes at each dimension, in float32, and what it is worth: widest first."""
+    vectors = report.storage.get(TUNED, {}).get("vectors_per_page", 1.0)
+    return [
+        {
+            "dimension": size,
+            "vectors": vectors,
+            "bytes": round(4 * size * vectors),
+            "gigabytes": 4 * size * vectors * 1e6 / 1e9,
+            "results": results,
+        }
+        for size, results in report.by_dimension.items()
+    ]
 
-    query: Query
-    change: float
-    page: str
-    before: str
-    after: str
-    lexical: str
-    picture: str | None
-    first: str | None
-    """The page that tuned puts first, where that is another."""
-    first_picture: str | None
 
-
-def _example(report: EvaluationReport, query: Query, change: float, pictures: _Pictures) -> Example:
-    grades = report.qrels[query.id]
-    page = min(grades, key=lambda name: (-grades[name], name != query.page, name))
-    first = next(iter(ranking(report.systems[TUNED].run.get(query.id, {}))), None)
-    other = first if first is not None and not grades.get(first) else None
-
-    def rank(system: str) -> str:
-        place = report.rank_of(system, query.id)
-        return f"not in the first {report.settings.depth}" if place is None else str(place)
-
-    return Example(
-        query,
-        change,
-        _page_name(page),
-        rank(BASE),
-        rank(TUNED),
-        rank(LEXICAL),
-        pictures.data_url(page),
-        None if other is None else _page_name(other),
-        None if other is None else pictures.data_url(other),
+def _graded(report: EvaluationReport) -> bool:
+    """Whether the two gains differ at all."""
+    return any(grade > 1 for grades in report.qrels.values() for grade in grades.values()) and all(
+        EXPONENTIAL in result.scores.values for result in report.systems.values()
     )
 
 
-class _Pictures:
-    """Page images as small JPEGs inside the HTML."""
-
-    def __init__(self, source: Callable[[str], Image] | None) -> None:
-        self.source = source
-
-    def data_url(self, page: str) -> str | None:
-        """None where there is no picture of the page: the report does not fail for a thumbnail."""
-        if self.source is None:
-            return None
-        try:
-            picture = self.source(page).convert("RGB")
-        except Exception:
-            return None
-        picture.thumbnail((_THUMBNAIL, _THUMBNAIL))
-        out = io.BytesIO()
-        picture.save(out, "JPEG", quality=72, optimize=True)
-        return "data:image/jpeg;base64," + base64.b64encode(out.getvalue()).decode("ascii")
-
-
-def _page_name(page: str) -> str:
-    """`memoir-0012` as "memoir, page 12"; a page id of another form as it is."""
-    document, dash, number = page.rpartition("-")
-    return f"{document}, page {int(number)}" if dash and number.isdecimal() else page
+def _best(report: EvaluationReport) -> dict[str, float]:
+    return {metric: max(result.metrics[metric] for result in report.systems.values()) for metric in METRICS}
 
 
 def _title(documents: Sequence[Document]) -> str:

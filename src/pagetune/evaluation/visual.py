@@ -48,13 +48,9 @@ def judge_model(
     depth: int = 100,
     cache: Path | None = None,
     progress: Progress = SILENT,
-    whole: bool = False,
 ) -> ModelScores:
     """Encode, rank and score. `dimensions`: Matryoshka dimensions besides the full one; a late-interaction model has
-    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim). `whole`: a saved model
-    that truncates its vectors is judged at its full dimension first, all the same."""
-    if whole and getattr(model, "truncate_dim", None):
-        model.truncate_dim = None
+    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim)."""
     began = time.monotonic()
     keys = {page: chosen.page_key(page) for page in chosen.page_ids}
     pages = encode_pictures(

@@ -6,6 +6,7 @@ with the recipe's probability, as in the texts of `training.pairs`.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -93,18 +94,35 @@ def train_set_of_pages(
         own_masks.append((*hidden, *own) if draw.random() < mask_probability else hidden)
         for place in range(negatives):
             columns[f"negative_{place}"].append(example.negatives[place])
+    shown: dict[str, list[tuple[Rect, ...]]] = {
+        name: own_masks if name == "image" else [tuple(masks.get(page, ())) for page in pages]
+        for name, pages in columns.items()
+        if name != "query"
+    }
     rows = Dataset.from_dict(columns | {"mask": [[list(rect) for rect in mask] for mask in own_masks]})
     rendered = rows.with_transform(_renderer(store, masks, bounds), columns=[*columns, "mask"])
-    shown = [page_key(store.page(page), mask, bounds) for page, mask in zip(columns["image"], own_masks, strict=True)]
-    others = {page: page_key(store.page(page), masks.get(page, ()), bounds) for page in _negatives(columns)}
-    stamp = fingerprint(shown, others)
     return ImageTrainSet(
-        rendered, columns, negatives, name="pages", found=tuple(columns), versions=versions, stamp=stamp
+        rendered,
+        columns,
+        negatives,
+        name="pages",
+        sizes={name: [_size(store.page(page), bounds) for page in columns[name]] for name in shown},
+        found=tuple(columns),
+        versions=versions,
+        contents={
+            name: [page_key(store.page(page), mask, bounds) for page, mask in zip(columns[name], drawn, strict=True)]
+            for name, drawn in shown.items()
+        },
+        renderer=lambda column, row: store.image(columns[column][row], mask=shown[column][row], **bounds),
     )
 
 
-def _negatives(columns: Mapping[str, Sequence[str]]) -> list[str]:
-    return sorted({page for name, pages in columns.items() if name.startswith("negative_") for page in pages})
+def _size(page: Page, bounds: Bounds) -> tuple[int, int, int]:
+    """Width and height in pixels of a page rendered within the bounds; the bytes are not known before."""
+    scale = bounds["long_side"] / max(page.width, page.height) if "long_side" in bounds else math.inf
+    if "max_pixels" in bounds:
+        scale = min(scale, math.sqrt(bounds["max_pixels"] / (page.width * page.height)))
+    return max(1, round(page.width * scale)), max(1, round(page.height * scale)), 0
 
 
 def _renderer(

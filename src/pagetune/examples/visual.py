@@ -5,7 +5,7 @@ Pictures stay encoded until they are used, and each has a content key, so that d
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -65,20 +65,39 @@ class ImageTrainSet:
     broken: tuple[str, ...] = ()
     versions: int = 1
     """How many times over the rows stand, drawn anew each time: an epoch is a part of them."""
-    stamp: str = ""
-    """What else decides the pictures, where keys are not of their bytes."""
+    contents: dict[str, list[str]] = field(default_factory=dict)
+    """For each column of pictures what decides them, where keys are not of their bytes but say which page it is."""
+    renderer: Callable[[str, int], Image] | None = None
+    """Column and row -> the picture, where it is not in the dataset."""
+
+    _encoded: dict[str, Dataset] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def image(self, row: int, column: str = "image") -> Image:
         """The picture of a row, decoded now: RGB. Raises DataError for a damaged picture."""
-        from datasets import Image as Encoded
-
         from pagetune.examples.pictures import to_rgb
 
-        cells = self.dataset.select_columns([column]).cast_column(column, Encoded(decode=False))
-        return to_rgb(cells[row][column], f"{self.name}: example {row}: {column}")
+        if self.renderer is not None:
+            return self.renderer(column, row)
+        return to_rgb(self._cells(column)[row][column], f"{self.name}: example {row}: {column}")
+
+    def content(self, column: str, row: int) -> str:
+        """What decides the picture: equal for equal ones."""
+        return self.contents.get(column, self.keys[column])[row]
+
+    def size(self, column: str, row: int) -> tuple[int, int]:
+        """Width and height of the picture."""
+        width, height, _ = self.sizes[column][row]
+        return width, height
+
+    def _cells(self, column: str) -> Dataset:
+        from datasets import Image as Encoded
+
+        if column not in self._encoded:
+            self._encoded[column] = self.dataset.select_columns([column]).cast_column(column, Encoded(decode=False))
+        return self._encoded[column]
 
     @property
     def columns(self) -> list[str]:
@@ -89,7 +108,7 @@ class ImageTrainSet:
     def fingerprint(self) -> str:
         """Equal for equal content, wherever it was read from."""
         labels = [*self.dataset["label"]] if self.has_label else None
-        return fingerprint("image train set", self.keys, self.negatives, labels, self.stamp)
+        return fingerprint("image train set", self.keys, self.negatives, labels, self.contents)
 
     def pairs(self, count: int) -> list[tuple[str, Image]]:
         """The first query and the picture of each of the first `count` different pages."""

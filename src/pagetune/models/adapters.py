@@ -9,23 +9,25 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.errors import MissingExtra, ModelError
+from pagetune.models.layers import VISION, linear_layers
+from pagetune.models.quantised import dequantise, in_full, is_four_bit, quantise
+from pagetune.models.quiet import quiet
 from pagetune.models.seeds import drawn_from
 from pagetune.recipe import LoraRecipe
 
 ADAPTER = "default"
 
-VISION = r"(^|\.)(visual|vision_model|vision_tower|vision_encoder)\."
-"""Matches the names of a vision tower's parameters in the known architectures."""
-
 
 def add_adapters(model: Any, recipe: LoraRecipe, seed: int = 17) -> int:
     """Put adapters on the model's transformer, everything else frozen but new projections; returns the number of
     weights that are left to train. The adapters are float32 whatever the model is: in bfloat16 most steps of a usual
-    learning rate would be rounded away. Raises MissingExtra without peft, ModelError where there can be none."""
-    if recipe.quantise != "none":
-        raise ModelError(f"lora.quantise={recipe.quantise} is not built yet; leave it out, or choose a smaller model")
+    learning rate would be rounded away. With lora.quantise the layers are quantised first; norms and whatever else is
+    frozen keep the model's precision, in which the norms compute in float32 as they are, so that the merged model
+    computes as the trained one did. Raises MissingExtra without peft (bitsandbytes), ModelError where there can be
+    none."""
     try:
-        from peft import LoraConfig, inject_adapter_in_model
+        with quiet():
+            from peft import LoraConfig, inject_adapter_in_model
     except ImportError:
         raise MissingExtra("peft", "lora", "LoRA") from None
     from peft.tuners.tuners_utils import cast_adapter_dtype
@@ -34,7 +36,9 @@ def add_adapters(model: Any, recipe: LoraRecipe, seed: int = 17) -> int:
     if not isinstance(model[0], Transformer):
         raise ModelError(f"lora.rank={recipe.rank}: a model that begins with {type(model[0]).__name__} has no adapters")
     inner = model[0].model
-    layers = _linear_layers(inner, vision=recipe.vision)
+    if recipe.quantise != "none":
+        quantise(inner, recipe)
+    layers = linear_layers(inner, vision=recipe.vision)
     targets = (
         layers if recipe.targets == "all-linear" else [name for name in layers if _is_one_of(name, recipe.targets)]
     )
@@ -57,12 +61,23 @@ def add_adapters(model: Any, recipe: LoraRecipe, seed: int = 17) -> int:
 
 
 def merge_adapters(model: Any) -> int:
-    """Add the adapters into the weights that they adapt and take them off; returns how many layers had one."""
+    """Add the adapters into the weights that they adapt and take them off; returns how many layers had one.
+
+    A quantised model becomes a plain one of its own precision. What its adapters are added to are the weights that
+    training saw, dequantised, not those that they were quantised from: the adapters have learnt beside the rounding,
+    and make up for a part of it. On other weights they would answer as nobody has trained or judged them.
+    """
     layers = list(_adapted(model))
+    inner: Any = getattr(model[0], "model", None)
     for name, module in layers:
-        module.merge()
-        parent, _, last = name.rpartition(".")
-        setattr(model[0].model.get_submodule(parent), last, module.get_base_layer())
+        base = module.get_base_layer()
+        if is_four_bit(base):
+            base = in_full(base, module.get_delta_weight(ADAPTER))
+        else:
+            module.merge()
+        inner.set_submodule(name, base)
+    if inner is not None:
+        dequantise(inner)
     for parameter in model.parameters():
         parameter.requires_grad_(True)
     return len(layers)
@@ -151,15 +166,3 @@ def freeze_vision(model: Any) -> int:
     if not frozen:
         raise ModelError("fit.freeze_vision=true: no vision tower was found in the model; leave it out")
     return frozen
-
-
-def _linear_layers(inner: Any, *, vision: bool) -> list[str]:
-    from torch import nn
-
-    return [
-        name
-        for name, module in inner.named_modules()
-        if isinstance(module, nn.Linear)
-        and not name.endswith("lm_head")
-        and (vision or not re.search(VISION, f"{name}."))
-    ]

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pagetune.errors import ModelError
 from pagetune.models.hardware import bfloat16_where_fast, has_bfloat16
+from pagetune.models.placement import stored_tensors
 from pagetune.models.vector_cache import VectorCache
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import ModelRecipe
@@ -130,7 +131,7 @@ def fingerprint_model(model: SentenceTransformer) -> str:
     shorter = getattr(model, "truncate_dim", None)
     if prompts or shorter:
         digest.update(f"{prompts}{shorter}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in stored_tensors(model):
         digest.update(f"{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         # As bytes: numpy has no bfloat16.
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())

@@ -50,3 +50,19 @@ def keep_freed_memory() -> None:
     # Older versions refuse a threshold above 32 MiB; the second setting alone would freeze a low one.
     if mallopt is not None and (mallopt(_MMAP_THRESHOLD, 1 << 30) or mallopt(_MMAP_THRESHOLD, 32 << 20)):
         mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
+
+
+def hand_back_memory() -> None:
+    """Have the C library give freed memory back to the system, what is free now and for the rest of the process;
+    elsewhere than glibc nothing happens.
+
+    The opposite of `keep_freed_memory`, for when memory is what is short: what lies freed between blocks that are in
+    use would be kept, and be too small for the next large tensor.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+        library.mallopt(_MMAP_THRESHOLD, 1 << 20)
+        library.mallopt(_TRIM_THRESHOLD, 1 << 17)
+        library.malloc_trim(0)

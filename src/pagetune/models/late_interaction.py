@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.refused import why
 from pagetune.models.seeds import drawn_from
 
 if TYPE_CHECKING:
@@ -32,8 +33,8 @@ def load_late(spec: Spec) -> MultiVectorEncoder:
         with quiet(), drawn_from():
             model = MultiVectorEncoder(spec.name, **spec.arguments())
     except Exception as error:
-        line = " ".join(str(error).split())[:200]
-        raise ModelError(f"late-interaction model {spec.name!r} cannot be loaded: {line}") from error
+        reason = why(spec.name, error, trusted=spec.trust_remote_code, revision=spec.revision)
+        raise ModelError(f"late-interaction model {spec.name!r} cannot be loaded: {reason}") from error
     if spec.projection is not None and has_new_projection(spec):
         with drawn_from():
             _resize(model, spec.projection)

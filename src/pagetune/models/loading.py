@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pagetune.errors import MissingExtra, ModelError
 from pagetune.models.late_interaction import load_late
 from pagetune.models.pixels import bound_pixels
+from pagetune.models.refused import why
 from pagetune.models.router import build_router
 from pagetune.models.specs import Spec, kind_of, resolve
 from pagetune.recipe import ModelRecipe
@@ -146,7 +147,8 @@ def load_folder(path: Path, spec: Spec | None = None) -> Any:
     except ModelError:
         raise
     except Exception as error:
-        raise ModelError(f"{path} cannot be loaded: {_one_line(error)}") from error
+        trusted = spec is not None and spec.trust_remote_code
+        raise ModelError(f"{path} cannot be loaded: {why(str(path), error, trusted=trusted)}") from error
 
 
 def _load_modules(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
@@ -198,22 +200,10 @@ def _load_named(spec: Spec) -> SentenceTransformer:
         with quiet():
             model = SentenceTransformer(spec.name, **spec.arguments())
     except Exception as error:
-        trust = (
-            ""
-            if spec.trust_remote_code
-            else "; if it brings its own code, look at that and set model.trust_remote_code=true"
-        )
-        raise ModelError(
-            f"model {spec.name!r} cannot be loaded: {_one_line(error)}; "
-            f"give 'light', a folder or a Hub id in reach{trust}"
-        ) from error
+        reason = why(spec.name, error, trusted=spec.trust_remote_code, revision=spec.revision)
+        raise ModelError(f"model {spec.name!r} cannot be loaded: {reason}") from error
     if not model.supports("text"):
         raise ModelError(
             f"model {spec.name!r} takes {model.modalities}, a search begins with a text; choose another model"
         )
     return model
-
-
-def _one_line(error: Exception) -> str:
-    line = " ".join(str(error).split())
-    return line if len(line) <= 200 else line[:197] + "..."

@@ -33,6 +33,7 @@ from pagetune.models.answers import (
 )
 from pagetune.models.encoding import PageVectors
 from pagetune.models.late_interaction import is_late
+from pagetune.models.placement import is_placed
 from pagetune.models.scoring import Matrix, score_pages, truncate
 from pagetune.recipe import ModelRecipe
 
@@ -250,25 +251,28 @@ def _ways(folder: Path, recipe: ModelRecipe, model: Any) -> Iterator[tuple[str, 
 
     yield "saved", lambda: load_model(recipe, folder)
     if not isinstance(model[0], PageReader):
-        yield "plain", lambda: load_plain(folder, late=is_late(model), trust=recipe.trust_remote_code)
+        where = recipe.device_map
+        trust = recipe.trust_remote_code
+        yield "plain", lambda: load_plain(folder, late=is_late(model), trust=trust, device_map=where)
 
 
-def load_plain(folder: Path, *, late: bool, trust: bool = False) -> Any:
-    """The model in a folder as somebody without Pagetune loads it."""
+def load_plain(folder: Path, *, late: bool, trust: bool = False, device_map: Any = None) -> Any:
+    """The model in a folder as somebody without Pagetune loads it; `device_map`: over those devices."""
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from pagetune.models.quiet import quiet
 
     kind = MultiVectorEncoder if late else SentenceTransformer
     with quiet():
-        return kind(str(folder), local_files_only=True, trust_remote_code=trust)
+        more: dict[str, Any] = {} if device_map is None else {"model_kwargs": {"device_map": device_map}}
+        return kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
 
 
 @contextmanager
 def _parked(model: Any) -> Iterator[None]:
     """Leave a GPU's memory to the model that is loaded beside this one."""
     device = model.device
-    moved = device.type == "cuda" and getattr(model, "_device_map", None) is None
+    moved = device.type == "cuda" and not is_placed(model)
     if moved:
         model.to("cpu")
     try:

@@ -6,12 +6,12 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_LOGGERS = ("transformers", "sentence_transformers", "accelerate")
+_LOGGERS = ("transformers", "sentence_transformers", "accelerate", "bitsandbytes")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """No bars and nothing below an error from transformers and sentence-transformers; afterwards as before."""
+    """No bars and nothing below an error from the libraries around transformers; afterwards as before."""
     from transformers.utils import logging as transformers_logging
 
     loggers = [logging.getLogger(name) for name in _LOGGERS]

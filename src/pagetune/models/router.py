@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.refused import why
 from pagetune.models.seeds import drawn_from
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def build_router(spec: Spec) -> SentenceTransformer:
             for modality, (modules, size) in towers.items()
         }
         routes: Any = {(None, "text"): "text", (None, "image"): "image"}
-        return SentenceTransformer(modules=[Router(parts, route_mappings=routes), Normalize()])
+        # Put together, the model no longer knows that a device map chose where its towers lie.
+        device = None if spec.device_map is None else str(next(towers["image"][0][0].parameters()).device)
+        return SentenceTransformer(modules=[Router(parts, route_mappings=routes), Normalize()], device=device)
 
 
 def _tower(name: str, modality: str, spec: Spec) -> tuple[list[Any], int]:
@@ -61,9 +64,8 @@ def _tower(name: str, modality: str, spec: Spec) -> tuple[list[Any], int]:
             local_files_only=Path(name).is_dir(),
         )
     except Exception as error:
-        raise ModelError(
-            f"the {modality} tower {name!r} cannot be loaded: {' '.join(str(error).split())[:200]}"
-        ) from error
+        reason = why(name, error, trusted=spec.trust_remote_code)
+        raise ModelError(f"the {modality} tower {name!r} cannot be loaded: {reason}") from error
     if not model.supports(modality):  # type: ignore[arg-type]
         raise ModelError(f"the {modality} tower {name!r} takes {model.modalities}; choose one that takes {modality}")
     width = model.get_embedding_dimension()

@@ -32,7 +32,7 @@ class Spec:
     document_prompt: str | None
     trust_remote_code: bool
     revision: str | None
-    device_map: str | None
+    device_map: str | dict[str, int | str] | None
     projection: int | None
     reason: str = ""
     """Why this model, where the recipe left the choice to us."""

@@ -118,6 +118,7 @@ class SearchEngine:
         from pagetune.models.loading import load_model
         from pagetune.recipe import ModelRecipe
 
+        self.workspace.check("fit")
         if not (self.workspace.model / "modules.json").exists():
             raise SearchError(f"{self.workspace.model} holds no model; finetune one with: pagetune fit")
         return load_model(ModelRecipe(), self.workspace.model)

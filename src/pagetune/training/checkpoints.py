@@ -16,6 +16,10 @@ STATE = "trainer_state.json"
 MARKER = "fit.json"
 TRAINED = "trained.safetensors"
 """A checkpoint of a model with adapters: only what is trained."""
+ENDED = "ended"
+"""The note of the step that a fit ended with."""
+OPTIMIZER = "optimizer.pt"
+"""Twice the size of the weights, and of use only to who trains on."""
 
 
 def prepare_folder(folder: Path, identity: str) -> dict[str, Any]:
@@ -41,7 +45,8 @@ def note(folder: Path, record: dict[str, Any]) -> None:
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest whole checkpoint; those that a kill left half-written are removed.
 
-    The trainer's state is the last file that it writes: where it can be read, the rest is there.
+    The trainer's state is the last file that it writes: where it can be read, the rest is there. Of a fit that had
+    ended and lost its end nothing can be gone on from: what is left is removed, and it begins again.
     """
     whole: dict[int, Path] = {}
     for path in folder.glob("checkpoint-*"):
@@ -50,6 +55,12 @@ def last_checkpoint(folder: Path) -> Path | None:
             whole[int(step)] = path
         else:
             shutil.rmtree(path, ignore_errors=True)
+    noted = _read(folder / MARKER)
+    if noted.pop(ENDED, None) not in (None, max(whole, default=None)):
+        for path in whole.values():
+            shutil.rmtree(path)
+        note(folder, noted)
+        return None
     return whole[max(whole)] if whole else None
 
 
@@ -60,6 +71,17 @@ def has_ended(checkpoint: Path, steps: int) -> bool:
     patience = kept.get("args", {}).get("early_stopping_patience", 1)
     waited = kept.get("attributes", {}).get("early_stopping_patience_counter", 0)
     return bool(state.get("global_step", 0) >= steps or waited >= patience)
+
+
+def drop_optimizers(last: Path) -> None:
+    """The fit has ended with the checkpoint `last`: what is there for training on goes. Weights and states stay.
+
+    The note comes first, so that a checkpoint without its optimizer is never trained on from.
+    """
+    noted = _read(last.parent / MARKER)
+    note(last.parent, noted | {ENDED: int(last.name.rpartition("-")[2])})
+    for file in last.parent.glob(f"checkpoint-*/{OPTIMIZER}"):
+        file.unlink(missing_ok=True)
 
 
 def read_state(checkpoint: Path) -> TrainerState:

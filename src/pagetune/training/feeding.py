@@ -6,97 +6,42 @@ a bounded number ahead of the model, whatever the size of the batch.
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
-import os
-import threading
 import time
+import weakref
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pagetune.errors import DataError
-
-Features = dict[str, Any]
+from pagetune.training.preparing import Features, Job, Prepare, Preparer, Reference, Route
+from pagetune.training.worker import Worker, is_lost
 
 RESTARTS = 3
-"""How often the same mini-batch may end its worker."""
+"""How often the same mini-batch may end its worker before it is given up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Where an input is, not what it holds.
+class Stream(Iterator[Features], Protocol):
+    """The features of one mini-batch after the other; `close` it where the rest is no longer wanted."""
 
-    `place` is a text, a path, encoded bytes, or whatever else the feeder's `load` opens; `key` is equal for equal
-    content; `name` says to a person which it is, such as "row 12, image".
-    """
-
-    place: Any
-    key: str
-    length: int
-    """Tokens that the model will see."""
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """How inputs are preprocessed: those of one route may share a mini-batch."""
-
-    task: str | None = None
-    prompt: str | None = None
-    pictures: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One mini-batch to prepare."""
-
-    references: tuple[Reference, ...]
-    route: Route
-
-
-Prepare = Callable[[Job], Features]
-
-
-@dataclass(frozen=True)
-class Preparer:
-    """From references to the features of a mini-batch: `load` opens a place, `preprocess` is the model's own."""
-
-    preprocess: Callable[..., Features]
-    load: Callable[[Any], Any]
-
-    def __call__(self, job: Job) -> Features:
-        """The features, on the host. Raises DataError that names the row which cannot be opened."""
-        inputs = [self._open(reference) for reference in job.references] if job.route.pictures else self._texts(job)
-        features = dict(self.preprocess(inputs, prompt=job.route.prompt, task=job.route.task))
-        if job.route.task is not None:
-            features["task"] = job.route.task
-        return features
-
-    def _texts(self, job: Job) -> list[Any]:
-        return [reference.place for reference in job.references]
-
-    def _open(self, reference: Reference) -> Any:
-        try:
-            return self.load(reference.place)
-        except DataError:
-            raise
-        except Exception as error:
-            line = " ".join(str(error).split())[:200]
-            raise DataError(
-                f"{reference.name or reference.key}: {type(error).__name__}: {line}; mend or remove it"
-            ) from (error)
+    def close(self) -> None:
+        """Nothing more is prepared."""
 
 
 class Feeder:
     """Prepares mini-batches in `workers` processes, at most `ahead` of them more than there are workers; with none, in
-    this process when they are asked for. The processes are started at the first need, and end with this one."""
+    this process when they are asked for. The processes are started at the first need, and end with this one.
+
+    A worker that is killed, or takes longer than `timeout` seconds for a mini-batch, is replaced and asked again. Sent
+    to another process of the same program and back (a DataLoader's), a feeder is the one that it was.
+    """
 
     def __init__(self, prepare: Prepare, *, workers: int = 1, ahead: int = 2, timeout: float = 300.0) -> None:
         self.prepare = prepare
@@ -105,44 +50,45 @@ class Feeder:
         self.timeout = timeout
         self.waited = 0.0
         """Seconds that the model has waited for features."""
-        self._pool: ProcessPoolExecutor | None = None
+        self._workers: list[Worker | None] = [None] * self.workers
+        self._number = next(_NUMBERS)
+        _FEEDERS[self._number] = self
 
-    def stream(self, jobs: Sequence[Job], device: torch.device) -> Iterator[Features]:
+    def stream(self, jobs: Sequence[Job], device: torch.device) -> Stream:
         """The features of each job in order, on the device; workers begin at once. Raises DataError."""
-        if not self.workers:
-            return self._here(jobs, device)
-        return _Stream(self, jobs, device)
+        return _Stream(self, jobs, device) if self.workers else self._here(jobs, device)
 
-    def _here(self, jobs: Sequence[Job], device: torch.device) -> Iterator[Features]:
+    def close(self) -> None:
+        """End the workers."""
+        for place, worker in enumerate(self._workers):
+            if worker is not None:
+                self._end(place, worker)
+
+    def _here(self, jobs: Sequence[Job], device: torch.device) -> Generator[Features, None, None]:
         for job in jobs:
             began = time.monotonic()
             features = move(self.prepare(job), device)
             self.waited += time.monotonic() - began
             yield features
 
-    def submit(self, job: Job) -> Future[Features]:
-        """Have a worker prepare it."""
-        if self._pool is None:
-            # By fork, the workers have the processor and the dataset without copying them; no weight is touched there.
-            self._pool = ProcessPoolExecutor(
-                self.workers,
-                mp_context=torch.multiprocessing.get_context("fork"),
-                initializer=_begin,
-                initargs=(self.prepare, os.getpid()),
-            )
-        return self._pool.submit(_prepare, job)
+    def _begin(self, job: Job, place: int) -> _Begun:
+        worker = self._workers[place]
+        if worker is not None:
+            try:
+                return _Begun(job, place, worker, worker.ask(job))
+            except BrokenProcessPool:  # It was killed while it had nothing to do.
+                self._end(place, worker)
+        self._workers[place] = worker = Worker(self.prepare)
+        return _Begun(job, place, worker, worker.ask(job))
 
-    def restart(self) -> None:
-        """End the workers; new ones start at the next need."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            for process in list((pool._processes or {}).values()):
-                process.kill()
-            pool.shutdown(wait=False, cancel_futures=True)
+    def _end(self, place: int, worker: Worker) -> None:
+        """End a worker, unless another stream has replaced it already."""
+        if self._workers[place] is worker:
+            self._workers[place] = None
+            worker.end()
 
-    def close(self) -> None:
-        """End the workers."""
-        self.restart()
+    def __reduce__(self) -> tuple[Callable[[int], Feeder], tuple[int]]:
+        return _feeder, (self._number,)
 
     def __enter__(self) -> Feeder:
         return self
@@ -151,79 +97,101 @@ class Feeder:
         self.close()
 
 
-class _Stream(Iterator[Features]):
-    """Jobs on their way through the workers."""
+_NUMBERS = itertools.count()
+_FEEDERS: weakref.WeakValueDictionary[int, Feeder] = weakref.WeakValueDictionary()
+
+
+def _feeder(number: int) -> Feeder:
+    return _FEEDERS[number]
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """A mini-batch that a worker was asked for, and the worker's place."""
+
+    job: Job
+    place: int
+    worker: Worker
+    future: Future[Features]
+
+
+class _Lost(Exception):
+    """A worker has ended without an answer; says why."""
+
+
+class _Stream(Stream):
+    """Jobs on their way through the workers, each to the next in turn."""
 
     def __init__(self, feeder: Feeder, jobs: Sequence[Job], device: torch.device) -> None:
         self.feeder, self.device = feeder, device
+        self.turn = itertools.cycle(range(feeder.workers))
         self.waiting = deque(jobs)
-        self.begun: deque[tuple[Job, Future[Features]]] = deque()
-        self.restarts = 0
-        with suppress(BrokenProcessPool):
-            self._submit()
+        self.begun: deque[_Begun] = deque()
+        self._fill()
 
     def __next__(self) -> Features:
+        if not self.begun:
+            raise StopIteration
         began = time.monotonic()
-        while True:
-            try:
-                self._submit()
-                if not self.begun:
-                    raise StopIteration
-                features = self.begun[0][1].result(timeout=self.feeder.timeout)
-                break
-            except (BrokenProcessPool, TimeoutError) as error:
-                self._again(error)
+        features = self._first()
         self.begun.popleft()
-        self.restarts = 0
-        with suppress(BrokenProcessPool):
-            self._submit()
+        self._fill()
         moved = move(features, self.device)
         self.feeder.waited += time.monotonic() - began
         return moved
 
-    def _submit(self) -> None:
-        while self.waiting and len(self.begun) < self.feeder.workers + self.feeder.ahead:
-            job = self.waiting[0]
-            self.begun.append((job, self.feeder.submit(job)))
-            self.waiting.popleft()
-
-    def _again(self, error: Exception) -> None:
-        """New workers for everything that was on its way."""
-        self.restarts += 1
-        self.waiting.extendleft(job for job, _ in reversed(self.begun))
+    def close(self) -> None:
+        """What workers are at they end, and nobody hears of it."""
+        self.waiting.clear()
         self.begun.clear()
-        self.feeder.restart()
-        if self.restarts > RESTARTS:
-            job = self.waiting[0]
-            named = ", ".join(reference.name or reference.key for reference in job.references[:3])
-            why = f"took longer than {self.feeder.timeout:.0f} s" if isinstance(error, TimeoutError) else "was killed"
-            raise DataError(
-                f"{named}: the process that prepares them {why}, {self.restarts} times; look at these inputs, or "
-                "whether memory and /dev/shm are full"
-            ) from error
 
+    def _fill(self) -> None:
+        while self.waiting and len(self.begun) < self.feeder.workers + self.feeder.ahead:
+            self.begun.append(self.feeder._begin(self.waiting.popleft(), next(self.turn)))
 
-_PREPARE: Prepare | None = None
+    def _first(self) -> Features:
+        """What the first of those on their way has become."""
+        losses = 0
+        while True:
+            begun = self.begun[0]
+            try:
+                return self._result(begun)
+            except _Lost as lost:
+                losses += 1
+                if losses > RESTARTS:
+                    raise self._given_up(begun, f"{lost}, {losses} times now") from lost
+            # It was the first in its worker's queue, so it was this one's turn; the others there are asked for again.
+            self.begun = deque(
+                self.feeder._begin(each.job, each.place)
+                if each.worker is begun.worker and is_lost(each.future)
+                else each
+                for each in self.begun
+            )
 
+    def _result(self, begun: _Begun) -> Features:
+        try:
+            return begun.future.result(self.feeder.timeout)
+        except (BrokenProcessPool, CancelledError, TimeoutError) as error:
+            if not is_lost(begun.future):
+                raise  # It is the answer.
+            late = isinstance(error, TimeoutError)
+            self.feeder._end(begun.place, begun.worker)
+            raise _Lost(f"takes longer than {self.feeder.timeout:g} s" if late else "is killed") from error
 
-def _begin(prepare: Prepare, parent: int) -> None:
-    global _PREPARE
-    _PREPARE = prepare
-    torch.set_num_threads(1)
-    with suppress(OSError):
-        os.nice(5)  # The model's own threads wait for each other: one that is held up holds up all.
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(2)
-    os._exit(1)
-
-
-def _prepare(job: Job) -> Features:
-    assert _PREPARE is not None
-    return _PREPARE(job)
+    def _given_up(self, begun: _Begun, why: str) -> DataError:
+        """Names the input that ends a worker by itself; where each goes well alone, all of the mini-batch."""
+        self.close()
+        references = begun.job.references
+        named = ", ".join(reference.told for reference in references)
+        for reference in references if len(references) > 1 else ():
+            try:
+                self._result(self.feeder._begin(Job((reference,), begun.job.route), begun.place))
+            except _Lost:
+                named = reference.told
+                break
+        return DataError(
+            f"{named}: the process that prepares this {why}; look at it, or whether memory and /dev/shm are full"
+        )
 
 
 def move(features: Features, device: torch.device) -> Features:
@@ -236,3 +204,6 @@ def move(features: Features, device: torch.device) -> Features:
         return value.pin_memory().to(device, non_blocking=True) if cuda else value.to(device)
 
     return {name: moved(value) for name, value in features.items()}
+
+
+__all__ = ["Features", "Feeder", "Job", "Prepare", "Preparer", "Reference", "Route", "Stream", "move"]

@@ -15,54 +15,20 @@ them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
-from sentence_transformers.base.losses.gradcache import RandContext
 from torch import Tensor, nn
 
-from pagetune.training.memory import Gradients, GraphMeter, is_out_of_memory, release, trainable
-from pagetune.training.mini_batches import Budget, cut, padded
-from pagetune.training.replicas import average_gradients, without_wrapper
+from pagetune.training.feeding import Features
+from pagetune.training.memory import Gradients, forget_frames, is_out_of_memory, release, trainable
+from pagetune.training.mini_batches import Budget, padded
+from pagetune.training.moments import Moment
+from pagetune.training.replicas import anywhere, average_gradients, without_wrapper
 from pagetune.training.representations import Representations, Tokens, Vectors
-
-ATTEMPTS = 8
-"""How often a step is begun again with half the memory."""
-
-Features = dict[str, Any]
-
-
-class Batch(Protocol):
-    """A batch of rows to embed. `columns` names for each column the rows it consists of."""
-
-    @property
-    def columns(self) -> Sequence[Sequence[int]]: ...
-
-    @property
-    def lengths(self) -> Sequence[int]:
-        """Tokens of each row."""
-        ...
-
-    @property
-    def kinds(self) -> Sequence[Any]:
-        """Rows of one kind may share a mini-batch."""
-        ...
-
-    @property
-    def in_order(self) -> bool:
-        """Whether only neighbours may share a mini-batch."""
-        ...
-
-    def stream(self, groups: Sequence[Sequence[int]], device: torch.device) -> Iterator[Features]:
-        """The features of each group, on the device; the same ones whenever they are asked for."""
-        ...
-
-    def masked(self, cached: Any) -> Any:
-        """A context in which the loss does not see false negatives."""
-        ...
+from pagetune.training.step import Batch, Step
 
 
 @dataclass
@@ -80,6 +46,18 @@ class Account:
     """Mini-batches whose graph was kept, so that they went through the model once."""
     attempts_lost: int = 0
     """Steps begun again."""
+
+    def add(self, step: Step) -> None:
+        """A step that went well."""
+        lengths = step.batch.lengths
+        tokens = sum(padded(lengths, rows) for rows in step.groups)
+        self.steps += 1
+        self.rows += len(lengths)
+        self.repeated += sum(map(len, step.batch.columns)) - len(lengths)
+        self.tokens += tokens
+        self.padding += tokens - sum(lengths)
+        self.mini_batches += len(step.groups)
+        self.kept += step.kept
 
     def summary(self) -> dict[str, float]:
         """Shares instead of counts."""
@@ -118,12 +96,12 @@ class StreamingCachedLoss(nn.Module):
         batch = _as_batch(list(sentence_features), late=_representations(_inner(self.loss)) is Tokens)
         if len(batch.columns) < 2:
             raise ValueError(f"{len(batch.columns)} column: a ranking loss needs a query and a page")
+        began = Moment(self.model)
+        step = self._made(batch, labels)
         if not torch.is_grad_enabled():
-            return _Step(self, batch, labels).loss
-        state = RandContext(next(self.model.parameters()))
-        step = self._made(batch, labels, None)
+            return step.loss
         loss = step.loss.detach().requires_grad_()
-        loss.register_hook(lambda scale: self._backward(step, state, scale))
+        loss.register_hook(lambda scale: self._backward(step, began, scale))
         return loss
 
     def get_config_dict(self) -> dict[str, Any]:
@@ -137,134 +115,58 @@ class StreamingCachedLoss(nn.Module):
         found: str = _inner(self.loss).citation
         return found
 
-    def _made(self, batch: Batch, labels: Tensor | None, state: RandContext | None) -> _Step:
+    def _made(self, batch: Batch, labels: Tensor | None) -> Step:
         """A step embedded and its loss made, with a smaller budget if memory runs out."""
-        for _ in range(ATTEMPTS):
+        cached = _inner(self.loss)
+        kind = _representations(cached)
+        while True:
+            step = Step(self.model, cached, kind, batch, labels, self.budget, self._bytes_a_token)
             try:
-                with state or nullcontext():
-                    return _Step(self, batch, labels)
+                step.embed()
+                step.make_loss()
+                return step
             except Exception as error:
-                self._halve_or_raise(error)
-        raise AssertionError("the last attempt raises")
+                self._give_way(step, error)
 
-    def _backward(self, step: _Step, state: RandContext, scale: Tensor) -> None:
+    def _backward(self, step: Step, began: Moment, scale: Tensor) -> None:
         bare, synchronise = without_wrapper(self.model)
         gradients = Gradients(trainable(bare))
         with torch.enable_grad():
-            for _ in range(ATTEMPTS):
-                try:
-                    step.backward(scale)
-                    break
-                except Exception as error:
-                    # What a broken pass has added is half a gradient.
-                    batch, labels = step.batch, step.labels
-                    step.forget()
-                    gradients.restore()
-                    self._halve_or_raise(error)
-                    step = self._made(batch, labels, state)
-        self.account.steps += 1
+            while self._broke(step, scale, gradients):
+                with began:
+                    step = self._made(step.batch, step.labels)
+        self.account.add(step)
+        step.forget()
         if synchronise:
             average_gradients(trainable(bare))
 
-    def _halve_or_raise(self, error: Exception) -> None:
-        smallest = max(self.budget.tokens or 1, self.budget.items or 1) == 1
-        if not is_out_of_memory(error) or (smallest and not self.budget.keep_bytes):
+    def _broke(self, step: Step, scale: Tensor, gradients: Gradients) -> bool:
+        """Go backward. If memory ran out, all is as it was before, and the step has to be made again."""
+        broke = False
+        try:
+            step.backward(scale)
+        except Exception as error:
+            gradients.restore()  # What a broken pass has added is half a gradient.
+            self._give_way(step, error)
+            broke = True
+        if step.gathers and anywhere(broke, step.device) and not broke:
+            # The process that makes its step again needs the rows of this one again.
+            gradients.restore()
+            step.forget()
+            broke = True
+        return broke
+
+    def _give_way(self, step: Step, error: Exception) -> None:
+        """A smaller budget where memory ran out; whatever else it was is raised."""
+        smaller = self.budget.halved(step.batch.lengths, step.groups, step.kept_bytes)
+        step.forget()
+        # In the middle of a loss that gathers, the others wait for an answer that this process no longer gives.
+        if smaller is None or not is_out_of_memory(error) or step.is_gathering:
             raise error
         self.account.attempts_lost += 1
-        if self.account.attempts_lost % ATTEMPTS == 0:
-            raise error
-        self.budget = self.budget.halved()
-        error.__traceback__ = None  # It holds the activations of the pass that broke.
-        release(next(self.model.parameters()).device)
-
-
-@dataclass
-class _MiniBatch:
-    rows: list[int]
-    output: Tensor | None
-    """Where its graph is kept."""
-    state: RandContext | None
-    """Where it has to be embedded again."""
-
-
-@dataclass
-class _Step:
-    """One batch: embedded, its loss made when it is constructed; then `backward`."""
-
-    engine: StreamingCachedLoss
-    batch: Batch
-    labels: Tensor | None
-    loss: Tensor = field(init=False)
-
-    def __post_init__(self) -> None:
-        engine, batch = self.engine, self.batch
-        self.cached = _inner(engine.loss)
-        self.model, _ = without_wrapper(engine.model)
-        self.device = next(self.model.parameters()).device
-        self.groups = cut(batch.lengths, batch.kinds, engine.budget, in_order=batch.in_order)
-        self.found: Representations = _representations(self.cached)(len(batch.lengths))
-        self.done: list[_MiniBatch] = []
-        self._embed()
-        with batch.masked(self.cached):
-            self.loss = self.found.loss(self.cached, batch.columns, self.labels)
-        if torch.is_grad_enabled():
-            self._count()
-            # Begun here, so that the first are ready when the backward pass begins.
-            again = [mini.rows for mini in self.done if mini.output is None]
-            self.again = batch.stream(again, self.device)
-
-    def _embed(self) -> None:
-        engine, learning, kept = self.engine, torch.is_grad_enabled(), 0
-        meter = GraphMeter(self.model)
-        for rows, features in zip(self.groups, self.batch.stream(self.groups, self.device), strict=True):
-            kind = self.batch.kinds[rows[0]]
-            tokens = padded(self.batch.lengths, rows)
-            expected = engine._bytes_a_token.get(kind, 0.0) * tokens
-            if learning and kept + expected < engine.budget.keep_bytes:
-                with meter.measuring():
-                    values, masks = self.found.forward(self.model, features)
-                kept += meter.bytes
-                engine._bytes_a_token[kind] = max(engine._bytes_a_token.get(kind, 0.0), meter.bytes / tokens)
-                self.done.append(_MiniBatch(rows, values, None))
-            else:
-                state = RandContext(*_tensors(features)) if learning else None
-                with torch.no_grad():
-                    values, masks = self.found.forward(self.model, features)
-                self.done.append(_MiniBatch(rows, None, state))
-            self.found.put(rows, (values, masks))
-
-    def backward(self, scale: Tensor) -> None:
-        """Add the gradients of every row's way through the model, `scale` times."""
-        for mini in self.done:
-            if mini.output is not None:
-                self._pull(mini.output, mini.rows, scale)
-                mini.output = None
-        again = [mini for mini in self.done if mini.state is not None]
-        for mini, features in zip(again, self.again, strict=True):
-            assert mini.state is not None
-            with mini.state:
-                output, _ = self.found.forward(self.model, features)
-            self._pull(output, mini.rows, scale)
-
-    def _pull(self, output: Tensor, rows: Sequence[int], scale: Tensor) -> None:
-        if not output.requires_grad:
-            return
-        gradient = torch.stack([self.found.gradient(row, output[number]) for number, row in enumerate(rows)])
-        torch.autograd.backward(output, (gradient * scale).to(output.dtype))
-
-    def forget(self) -> None:
-        """Let go of the graphs."""
-        self.done = []
-
-    def _count(self) -> None:
-        account, lengths = self.engine.account, self.batch.lengths
-        account.rows += len(lengths)
-        account.repeated += sum(len(column) for column in self.batch.columns) - len(lengths)
-        total = sum(padded(lengths, rows) for rows in self.groups)
-        account.tokens += total
-        account.padding += total - sum(lengths)
-        account.mini_batches += len(self.done)
-        account.kept += sum(mini.output is not None for mini in self.done)
+        self.budget = smaller
+        forget_frames(error)
+        release(step.device)
 
 
 def _inner(loss: Any) -> Any:
@@ -299,12 +201,8 @@ def _as_batch(features: list[Features], *, late: bool) -> Batch:
     from pagetune.training.references import ReferencedBatch, References
 
     if any(isinstance(column.get("input_ids"), References) for column in features):
-        return ReferencedBatch.of(features)
+        return ReferencedBatch.of(features, late=late)
     return PreprocessedBatch(features, late=late)
-
-
-def _tensors(features: Features) -> list[Tensor]:
-    return [value for value in features.values() if isinstance(value, Tensor)]
 
 
 __all__ = ["Account", "Batch", "Budget", "StreamingCachedLoss"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,20 +13,24 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
-from pagetune.errors import ModelError
+from pagetune.errors import DataError, ModelError
 from pagetune.models.adapters import add_adapters, freeze_vision, has_adapters, load_trained, save_trained
 from pagetune.models.encoding import PageVectors, fingerprint_model
 from pagetune.models.late_interaction import PROJECTION, is_late
 from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.quantised import stored_bytes
 from pagetune.models.router import PROJECTIONS, is_router
 from pagetune.models.scoring import Matrix, score_pages
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe, Recipe
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
 from pagetune.training.checkpoints import TRAINED, has_ended, last_checkpoint, note, prepare_folder, read_state
+from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
-from pagetune.training.losses import dimensions, ranking_loss
-from pagetune.training.validation import METRIC, ndcg
+from pagetune.training.losses import dimensions
+from pagetune.training.placement import check_placement, left_in_place
+from pagetune.training.streaming import Streaming
+from pagetune.training.validation import METRIC, judge_scores
 from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
@@ -34,62 +39,92 @@ if TYPE_CHECKING:
 WHOLE, PROJECTIONS_FOLDER = "whole", "projections"
 """Folders of checkpoints: of the whole model, and of a router's projections before that."""
 
-BESIDE = {"push_to_hub", "parity", "truncate_dim", "truncate_loss", "best"}
-"""Keys of `fit` that act when training is over: another value finds the same checkpoints."""
+BESIDE = {
+    "push_to_hub",
+    "parity",
+    "truncate_dim",
+    "truncate_loss",
+    "best",
+    "checkpoints",
+    "workers",
+    "page_cache",
+    "graph_memory",
+}
+"""Keys of `fit` that act when training is over, or that it does not depend on: another value finds the same
+checkpoints."""
 
 AT_REST = {"encode_batch", "token_pooling"}
 """Keys of `model` that training does not know."""
 
 
 class ImageEvaluator(SentenceEvaluator):
-    """Ranks the pages of an evaluation set and reports NDCG@10 at every dimension, each page encoded once."""
+    """Ranks the pages of an evaluation set and reports NDCG@10 at every dimension, each page encoded once.
 
-    def __init__(self, chosen: JudgedImages, recipe: Recipe) -> None:
+    With `cache`, a folder, the vectors of the untrained and of the finished model are kept there, where evaluating them
+    later finds them; `last` is the step that finishes it.
+    """
+
+    def __init__(
+        self, chosen: JudgedImages, recipe: Recipe, cache: Path | None = None, last: int | None = None
+    ) -> None:
         super().__init__()
-        self.chosen = chosen
-        self.recipe = recipe
+        self.chosen, self.recipe, self.cache, self.last = chosen, recipe, cache, last
         self.primary_metric = METRIC
 
     def __call__(
         self, model: Any, output_path: str | None = None, epoch: float = -1, steps: int = -1
     ) -> dict[str, float]:
-        """NDCG@10 of the model as it is now, and at each Matryoshka dimension; nothing is written."""
-        pages, queries = self._encode(model)
+        """NDCG@10 of the model as it is now, and at each Matryoshka dimension."""
+        pages, queries = self._encode(model, lasting=steps in (-1, self.last))
         sizes = [] if is_late(model) else dimensions(model, self.recipe.fit)[1:]
         found = {METRIC: float(self._judge(queries, pages, None).mean())}
         return found | {f"{METRIC}_{size}d": float(self._judge(queries, pages, size).mean()) for size in sizes}
 
     def values(self, model: Any) -> NDArray[np.float64]:
         """float64 [queries]: each query's NDCG@10 with the model as it is now."""
-        pages, queries = self._encode(model)
+        pages, queries = self._encode(model, lasting=True)
         return self._judge(queries, pages, None)
 
     def by_dimension(self, model: Any) -> dict[int, float]:
         """NDCG@10 at the model's own dimension and every Matryoshka dimension, widest first."""
-        pages, queries = self._encode(model)
+        pages, queries = self._encode(model, lasting=True)
         return {size: float(self._judge(queries, pages, size).mean()) for size in dimensions(model, self.recipe.fit)}
 
-    def _encode(self, model: Any) -> tuple[PageVectors, list[Matrix]]:
-        training = model.training
-        try:
-            model.eval()
-            keys = {page: self.chosen.page_key(page) for page in self.chosen.page_ids}
-            pages = encode_pictures(model, keys, self.chosen.images, batch_size=self.recipe.model.encode_batch)
-            return pages, encode_texts(model, list(self.chosen.queries.values()))
-        finally:
-            model.train(training)
+    def _encode(self, model: Any, *, lasting: bool) -> tuple[PageVectors, list[Matrix]]:
+        training, settings = model.training, self.recipe.model
+        with _as_it_will_be(model):
+            try:
+                model.eval()
+                pages = encode_pictures(
+                    model,
+                    {page: self.chosen.page_key(page) for page in self.chosen.page_ids},
+                    self.chosen.images,
+                    batch_size=settings.encode_batch,
+                    token_pooling=settings.token_pooling,
+                    cache=self.cache if lasting and not has_adapters(model) else None,
+                )
+                return pages, encode_texts(model, list(self.chosen.queries.values()))
+            finally:
+                model.train(training)
 
     def _judge(self, queries: list[Matrix], pages: PageVectors, size: int | None) -> NDArray[np.float64]:
-        # Ties go by the page's id, as everywhere: pages that share their nearest patch, a blank one, do tie.
-        order = np.argsort(np.array(pages.ids), kind="stable")
-        scores = np.round(score_pages(queries, pages.vectors, pages.owner, size), 6)[:, order]
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :10]
-        return np.array(
-            [
-                ndcg(self.chosen.qrels[query], [pages.ids[order[place]] for place in row])
-                for query, row in zip(self.chosen.queries, best, strict=True)
-            ]
-        )
+        scores = score_pages(queries, pages.vectors, pages.owner, size)
+        return judge_scores(scores, pages.ids, [self.chosen.qrels[query] for query in self.chosen.queries])
+
+
+@contextmanager
+def _as_it_will_be(model: Any) -> Iterator[None]:
+    """The model without the autocast that a trainer puts around its forward: it is judged as it will be used."""
+    wrapped = model.__dict__.get("forward")
+    own = model.__dict__.get("_original_forward")
+    if wrapped is None or own is None:
+        yield
+        return
+    model.forward = own
+    try:
+        yield
+    finally:
+        model.forward = wrapped
 
 
 def fit_images(
@@ -99,13 +134,15 @@ def fit_images(
     recipe: Recipe,
     folder: Path,
     progress: Progress = SILENT,
+    cache: Path | None = None,
 ) -> FitReport:
     """Train `model` in place on queries and the images of the pages that answer them.
 
     `judged` steers which checkpoint is kept; without it the last one is. A router is first aligned: its projections
     alone, the towers frozen, for `fit.projection_epochs`. `folder` holds the checkpoints; a fit of the same set, recipe
     and model that finds whole checkpoints there goes on from the last one. Adapters are left beside the weights:
-    `models.adapters.merge_adapters`. Raises DataError, ModelError.
+    `models.adapters.merge_adapters`. `cache` is a folder for pages as the model scales them, and for vectors. Raises
+    DataError, ModelError.
     """
     _check(model, recipe)
     began = time.monotonic()
@@ -113,12 +150,18 @@ def fit_images(
     if recipe.fit.freeze_vision:
         freeze_vision(model)
     if recipe.lora.rank:
+        plain = stored_bytes(model)
         add_adapters(model, recipe.lora, recipe.fit.seed)
-    evaluator = ImageEvaluator(judged, recipe) if judged is not None else None
-    fit = KeyedFit(model, train, evaluator, recipe, folder / WHOLE, identity, _rates(model, recipe.fit), progress)
+        if recipe.lora.quantise != "none":
+            kept = f"{stored_bytes(model) / 2**20:.0f} MiB instead of {plain / 2**20:.0f}"
+            progress.say(f"fit: weights in {recipe.lora.quantise}, {kept}, adapters included")
+    vectors = None if cache is None else cache / "vectors"
+    evaluator = ImageEvaluator(judged, recipe, vectors) if judged is not None else None
+    rates = _rates(model, recipe.fit)
+    fit = KeyedFit(model, train, evaluator, recipe, folder / WHOLE, identity, rates, progress, cache)
     fit.judge_untrained()
     if is_router(model) and recipe.fit.projection_epochs and last_checkpoint(fit.folder) is None:
-        _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress)
+        _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress, cache)
     return fit.run(began)
 
 
@@ -129,7 +172,13 @@ def choose_dimension(by_dimension: Mapping[int, float], loss: float) -> int:
 
 
 def _align(
-    model: Any, train: ImageTrainSet, recipe: Recipe, folder: Path, identity: list[str], progress: Progress
+    model: Any,
+    train: ImageTrainSet,
+    recipe: Recipe,
+    folder: Path,
+    identity: list[str],
+    progress: Progress,
+    cache: Path | None,
 ) -> None:
     """Train the projections of a router alone, its towers frozen."""
     import re
@@ -146,7 +195,8 @@ def _align(
         parameter.requires_grad_(bool(re.search(PROJECTIONS, name)))
     try:
         changed = recipe.model_copy(update={"fit": first})
-        KeyedFit(model, train, None, changed, folder, [*identity, "projections"], {}, progress).run(time.monotonic())
+        identity = [*identity, "projections"]
+        KeyedFit(model, train, None, changed, folder, identity, {}, progress, cache).run(time.monotonic())
     finally:
         for name, parameter in model.named_parameters():
             parameter.requires_grad_(trained[name])
@@ -174,11 +224,8 @@ def _check(model: Any, recipe: Recipe) -> None:
         raise ModelError(f"fit.truncate_dim={shorter}: {why}; leave it out, or choose a smaller one")
     if recipe.fit.truncate_loss is not None and is_late(model):
         raise ModelError("fit.truncate_loss: a late-interaction model keeps its tokens' width; leave it out")
-    if recipe.model.device_map is not None:
-        raise ModelError(
-            f"model.device_map={recipe.model.device_map!r} is for encoding; the trainer places a model itself"
-        )
-    cached = recipe.fit.batch_size > recipe.fit.mini_batch_size
+    check_placement(model, recipe.model)
+    cached = recipe.fit.batch_size > recipe.fit.mini_batch_size and recipe.fit.mini_batch_tokens is None
     if recipe.fit.gradient_checkpointing and cached:
         raise ModelError(
             f"fit.gradient_checkpointing=true with fit.batch_size={recipe.fit.batch_size} above "
@@ -200,12 +247,15 @@ class KeyedFit:
         identity: list[str],
         rates: dict[str, float],
         progress: Progress,
+        cache: Path | None = None,
     ) -> None:
         self.model, self.train, self.evaluator = model, train, evaluator
         self.recipe, self.folder, self.identity = recipe, folder, identity
-        self.progress = progress
+        self.progress, self.cache = progress, cache
         self.rows = len(train) // train.versions
         self.planned = plan(self.rows, len(set(train.keys["image"])), recipe.fit)
+        if evaluator is not None:
+            evaluator.last = self.planned.steps
         # A batch that few pages make smaller lowers every rate alike.
         self.rates = {
             name: rate * self.planned.learning_rate / recipe.fit.learning_rate for name, rate in rates.items()
@@ -217,9 +267,8 @@ class KeyedFit:
         noted = self.judge_untrained()
         last = last_checkpoint(self.folder)
         if last is None or not has_ended(last, planned.steps):
-            trainer = self.trainer(planned)
-            with dropout(self.model, fit.dropout):
-                run(trainer, planned.steps, last, self.progress)
+            noted["engine"] = self._train(noted, last)
+            note(self.folder, noted)
             last = last_checkpoint(self.folder)
             assert last is not None, "the last step is saved"
         state = read_state(last)
@@ -227,6 +276,24 @@ class KeyedFit:
         sizes = (len(evaluator.chosen.queries), len(evaluator.chosen.page_ids)) if evaluator else None
         bfloat16 = use_bfloat16(fit, self.model.device)
         return report(state, kept, self.rows, planned, sizes, noted, bfloat16, time.monotonic() - began)
+
+    def _train(self, noted: dict[str, Any], last: Path | None) -> dict[str, float]:
+        """To the last step; returns what the gradient cache has to say of it."""
+        pixels = None if self.cache is None else self.cache / "pixels"
+        streaming = Streaming(self.model, self.train, self.prompts, self.recipe.fit, pixels)
+        with closing(streaming), dropout(self.model, self.recipe.fit.dropout):
+            budget = streaming.budget(noted, self.progress)
+            note(self.folder, noted)
+            trainer = self.trainer(streaming, streaming.loss(budget))
+            began = time.monotonic()
+            run(trainer, self.planned.steps, last, self.progress)
+            if not trainer.state.global_step:
+                raise DataError(
+                    f"no batch of {self.planned.batch_size} rows in which no text and no page stands twice can be made "
+                    f"of {self.rows} rows; lower fit.batch_size, or the negatives that rows share"
+                )
+            waited = streaming.feeder.waited / max(1e-9, time.monotonic() - began)
+        return {**trainer.loss.account.summary(), "waited_for_pages": round(waited, 4)}
 
     def judge_untrained(self) -> dict[str, Any]:
         """Make the folder ready and note how good the model is before any training; what has been noted, if it has."""
@@ -238,8 +305,8 @@ class KeyedFit:
             note(self.folder, noted)
         return noted
 
-    def trainer(self, planned: Plan) -> Any:
-        """Sentence Transformers' trainer for this kind of model, drawing batches by content keys."""
+    def trainer(self, streaming: Streaming, loss: StreamingCachedLoss) -> Any:
+        """Sentence Transformers' trainer for this kind of model, drawing batches of references by content keys."""
         from transformers import EarlyStoppingCallback, PrinterCallback
 
         # The card's examples: given here, they are not drawn from the data with a bar of their own.
@@ -251,20 +318,24 @@ class KeyedFit:
         with quiet_training():
             trainer = _trainer_class(self.model, self.train)(
                 model=self.model,
-                args=self.arguments(planned),
-                train_dataset=self.train.dataset,
-                loss=ranking_loss(self.model, self.recipe.fit, planned.batch_size),
+                args=self.arguments(self.planned),
+                train_dataset=streaming.dataset(),
+                data_collator=streaming.collator,
+                loss=loss,
                 evaluator=self.evaluator,
                 callbacks=callbacks,
             )
         trainer.remove_callback(PrinterCallback)
         return trainer
 
+    @property
+    def prompts(self) -> dict[str, str]:
+        """What stands before the cells of each column: the prompts that encoding will use too."""
+        found = {name: self.model.prompts.get("query" if name == "query" else "document") for name in self.train.keys}
+        return {name: prompt for name, prompt in found.items() if prompt}
+
     def arguments(self, planned: Plan) -> Any:
-        """The training arguments: the prompts that encoding will use too, a route for each column."""
-        columns = list(self.train.keys)
-        tasks = {column: "query" if column == "query" else "document" for column in columns}
-        prompts = {column: self.model.prompts.get(task) for column, task in tasks.items()}
+        """The training arguments: prompts, and a route for each column."""
         return training_arguments(
             self.recipe.fit,
             planned,
@@ -272,8 +343,8 @@ class KeyedFit:
             self.model.device,
             judged=self.evaluator is not None,
             late=is_late(self.model),
-            prompts={column: prompt for column, prompt in prompts.items() if prompt},
-            router_mapping=tasks,
+            prompts=self.prompts,
+            router_mapping={name: "query" if name == "query" else "document" for name in self.train.keys},
             learning_rate_mapping=self.rates,
         )
 
@@ -282,7 +353,7 @@ def _trainer_class(model: Any, train: ImageTrainSet) -> Any:
     from datasets import Dataset
     from sentence_transformers import MultiVectorEncoderTrainer, SentenceTransformerTrainer
 
-    kind: Any = MultiVectorEncoderTrainer if is_late(model) else SentenceTransformerTrainer
+    kind: Any = left_in_place(MultiVectorEncoderTrainer if is_late(model) else SentenceTransformerTrainer, model)
     keys = Dataset.from_dict(dict(train.keys))
 
     class KeyedTrainer(kind):  # type: ignore[misc]

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from numpy.typing import NDArray
 
 from pagetune.progress import Progress
-from pagetune.training.checkpoints import load_weights
+from pagetune.training.checkpoints import drop_optimizers, load_weights
 from pagetune.training.validation import METRIC, clearly_better
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ class FitReport:
     stopped_early: bool
     seconds: float
     history: tuple[dict[str, float], ...]
+    engine: Mapping[str, float] = field(default_factory=dict)
+    """Of a fit on page images: what the gradient cache has to say of itself."""
 
     def summary(self) -> dict[str, Any]:
         """The same as plain values."""
@@ -83,11 +85,15 @@ def run(trainer: Any, steps: int, last: Path | None, progress: Progress) -> None
 
 
 def keep(model: Any, last: Path, state: TrainerState, evaluator: Evaluator | None, best: Best = "clear") -> int:
-    """Put the weights to keep into the model; returns their step.
+    """Put the weights to keep into the model; returns their step. The fit has ended: its optimizer's state goes.
 
     The last ones have seen most, and the best of many evaluations on few queries is best by chance: with "clear" it is
     kept only where, query by query, it is better than the last by more than the standard error of the difference.
     """
+    drop_optimizers(last)
+    if getattr(model, "config", None) is not None:
+        # As the trainer sets it: a fit that is found ended makes the same folder as the one that ended.
+        model.config.use_cache = False
     step = state.best_global_step or state.global_step
     place = last.with_name(f"checkpoint-{step}")
     if evaluator is None or best == "last" or place == last or not place.exists():
@@ -193,4 +199,5 @@ def report(
         stopped_early=state.global_step < planned.steps,
         seconds=seconds,
         history=tuple(history),
+        engine=noted.get("engine", {}),
     )

@@ -15,18 +15,18 @@ DENSE_SCALE, LATE_SCALE = 20.0, 1.0
 """Inverse temperatures: a cosine lies between -1 and 1, MaxSim adds up as many of them as the query has tokens."""
 
 
-def ranking_loss(model: Any, recipe: FitRecipe, batch_size: int) -> nn.Module:
+def ranking_loss(model: Any, recipe: FitRecipe, *, cached: bool, rows: int | None = None) -> nn.Module:
     """Multiple-negatives ranking loss inside MatryoshkaLoss, both of Sentence Transformers.
 
-    A late-interaction model is ranked by MaxSim, without Matryoshka: its tokens' vectors are narrow already. Batches
-    above recipe.mini_batch_size go through the gradient cache (Gao et al. 2021), which holds the activations of one
-    mini-batch at a time and embeds twice for it; smaller ones have nothing to save and go without.
+    A late-interaction model is ranked by MaxSim, without Matryoshka: its tokens' vectors are narrow already. `cached`:
+    through the gradient cache (Gao et al., 2021), which embeds recipe.mini_batch_size rows at a time, and twice; the
+    loss itself is made of so many `rows` at a time (None: as many).
     """
     from pagetune.models.late_interaction import is_late
 
-    cached = batch_size > recipe.mini_batch_size
+    rows = rows or recipe.mini_batch_size
     if is_late(model):
-        return _late_loss(model, recipe, cached)
+        return _late_loss(model, recipe, cached, rows)
     from sentence_transformers.sentence_transformer.losses import (
         CachedMultipleNegativesRankingLoss,
         MatryoshkaLoss,
@@ -36,22 +36,21 @@ def ranking_loss(model: Any, recipe: FitRecipe, batch_size: int) -> nn.Module:
     inner: nn.Module
     scale = recipe.scale or DENSE_SCALE
     if cached:
-        inner = CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=recipe.mini_batch_size)
+        inner = CachedMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=rows)
     else:
         inner = MultipleNegativesRankingLoss(model, scale=scale)
     return MatryoshkaLoss(model, inner, matryoshka_dims=dimensions(model, recipe))
 
 
-def _late_loss(model: Any, recipe: FitRecipe, cached: bool) -> nn.Module:
+def _late_loss(model: Any, recipe: FitRecipe, cached: bool, rows: int) -> nn.Module:
     from sentence_transformers.multi_vector_encoder.losses import (
         CachedMultiVectorMultipleNegativesRankingLoss,
         MultiVectorMultipleNegativesRankingLoss,
     )
 
     scale = recipe.scale or LATE_SCALE
-    # ColQwen2's processor pads the patches of a batch, which the library's cache cannot part into mini-batches.
-    if cached and getattr(model[0].model.config, "model_type", "") != "colqwen2":
-        return CachedMultiVectorMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=recipe.mini_batch_size)
+    if cached:
+        return CachedMultiVectorMultipleNegativesRankingLoss(model, scale=scale, mini_batch_size=rows)
     return MultiVectorMultipleNegativesRankingLoss(model, scale=scale)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-SHARE_OF_FREE = 0.25
+SHARE_OF_FREE = 0.4
 """How much of the free memory of a CPU's machine the kept graphs may take: other programs live there too."""
 
 
@@ -33,7 +33,7 @@ class GraphMeter:
                 if (place := storage.data_ptr()) not in seen:
                     seen.add(place)
                     self.bytes += storage.nbytes()
-            return tensor
+            return tensor.detach()  # The tensor itself would hold its graph, and the graph it, for ever.
 
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             yield
@@ -46,7 +46,7 @@ class Gradients:
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
-        self._kept = [(each, None if each.grad is None else each.grad.detach().cpu().clone()) for each in parameters]
+        self._kept = [(each, None if each.grad is None else each.grad.to("cpu", copy=True)) for each in parameters]
 
     def restore(self) -> None:
         """Put them back."""
@@ -59,11 +59,22 @@ class Gradients:
                 parameter.grad = grad.to(parameter.device)
 
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""What the errors say that have no class of their own."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a device, or the host's allocator, had no memory left."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+        isinstance(error, RuntimeError) and any(said in str(error) for said in OUT_OF_MEMORY)
     )
+
+
+def forget_frames(error: BaseException | None) -> None:
+    """Let go of what an error's tracebacks hold: the activations of the pass that broke."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def release(device: torch.device) -> None:
@@ -82,14 +93,18 @@ def free_bytes(device: torch.device) -> int:
 
 def _available_memory() -> int:
     """Of the machine, or of the container where that has less (Linux); elsewhere half a GiB is assumed."""
-    found = []
-    for line in _lines(Path("/proc/meminfo")):
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) * 1024)
-    limit, used = (_number(Path("/sys/fs/cgroup") / name) for name in ("memory.max", "memory.current"))
+    machine, group = _value(Path("/proc/meminfo"), "MemAvailable:"), Path("/sys/fs/cgroup")
+    found = [] if machine is None else [1024 * machine]
+    limit, used = (_number(group / name) for name in ("memory.max", "memory.current"))
     if limit is not None and used is not None:
-        found.append(limit - used)
+        # Files that were read count as used, but give way.
+        found.append(max(0, limit - used + (_value(group / "memory.stat", "inactive_file") or 0)))
     return min(found, default=1 << 29)
+
+
+def _value(file: Path, name: str) -> int | None:
+    """The number that follows a name."""
+    return next((int(line.split()[1]) for line in _lines(file) if line.split()[:1] == [name]), None)
 
 
 def _lines(file: Path) -> list[str]:

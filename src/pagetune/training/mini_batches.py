@@ -24,13 +24,18 @@ class Budget:
         if self.tokens is None and self.items is None:
             raise ValueError("a budget needs tokens or items")
 
-    def halved(self) -> Budget:
-        """Half of everything: after the device ran out of memory."""
+    def halved(self, lengths: Sequence[int], groups: Sequence[Sequence[int]], kept: int) -> Budget | None:
+        """Half of what there was when memory ran out: of the largest mini-batch of several items, and of the `kept`
+        graphs, or of all of these where every item is alone already. None: there is nothing left to halve."""
+        several = [group for group in groups if len(group) > 1]
+        if not several:
+            return replace(self, keep_bytes=0) if kept else None
+        tokens, items = max(padded(lengths, group) for group in several), max(map(len, several))
         return replace(
             self,
-            tokens=None if self.tokens is None else max(1, self.tokens // 2),
-            items=None if self.items is None else max(1, self.items // 2),
-            keep_bytes=self.keep_bytes // 2,
+            tokens=None if self.tokens is None else max(1, min(self.tokens, tokens) // 2),
+            items=None if self.items is None else max(1, min(self.items, items) // 2),
+            keep_bytes=min(self.keep_bytes, kept or self.keep_bytes) // 2,
         )
 
 
@@ -50,19 +55,21 @@ def cut(
         if budget.tokens is not None and not in_order:
             places.sort(key=lambda place: -lengths[place])
         group: list[int] = []
+        longest = 0
         for place in places:
-            if group and _is_full(lengths, [*group, place], budget):
+            longest = max(longest, lengths[place])
+            if group and _is_full(len(group) + 1, longest, budget):
                 groups.append(group)
-                group = []
+                group, longest = [], lengths[place]
             group.append(place)
         groups.append(group)
     return groups
 
 
-def _is_full(lengths: Sequence[int], group: Sequence[int], budget: Budget) -> bool:
-    if budget.items is not None and len(group) > budget.items:
+def _is_full(items: int, longest: int, budget: Budget) -> bool:
+    if budget.items is not None and items > budget.items:
         return True
-    return budget.tokens is not None and padded(lengths, group) > budget.tokens
+    return budget.tokens is not None and items * longest > budget.tokens
 
 
 def padded(lengths: Sequence[int], group: Sequence[int]) -> int:

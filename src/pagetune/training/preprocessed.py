@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -10,7 +10,10 @@ import torch
 from sentence_transformers.base.losses.gradcache import _create_minibatch, _get_batch_size
 from torch import Tensor
 
-Features = dict[str, Any]
+from pagetune.training.preparing import Features
+
+PATCH = 3 * 16 * 16
+"""Numbers of a patch, where a picture does not say how many tokens it makes."""
 
 
 class PreprocessedBatch:
@@ -35,7 +38,7 @@ class PreprocessedBatch:
         self.kinds = [number for number, size in enumerate(sizes) for _ in range(size)]
         self.lengths = [length for column in self._features for length in _lengths(column)]
 
-    def stream(self, groups: Sequence[Sequence[int]], device: torch.device) -> Iterator[Features]:
+    def stream(self, groups: Sequence[Sequence[int]], device: torch.device) -> Generator[Features, None, None]:
         """Slices of the columns."""
         for rows in groups:
             column = self.kinds[rows[0]]
@@ -49,8 +52,15 @@ class PreprocessedBatch:
 
 
 def _lengths(column: Features) -> list[int]:
-    mask = column.get("attention_mask")
+    """Tokens of each row, up to its last: padding before them stays in a mini-batch."""
     size = _get_batch_size(column)
-    if isinstance(mask, Tensor) and mask.ndim == 2 and len(mask) == size:
-        return [max(1, int(length)) for length in mask.sum(dim=1).tolist()]
+    if "cu_seq_lens_q" in column:
+        return [max(1, length) for length in column["cu_seq_lens_q"].diff().tolist()]
+    mask, pixels = column.get("attention_mask"), column.get("pixel_values")
+    if isinstance(mask, Tensor) and mask.ndim >= 2 and len(mask) == size:
+        places = torch.arange(1, mask.shape[-1] + 1, device=mask.device)
+        ends = (mask.bool() * places).amax(dim=-1)
+        return [max(1, int(end)) for end in ends.reshape(size, -1).sum(dim=1).tolist()]
+    if isinstance(pixels, Tensor) and len(pixels) == size:
+        return [max(1, pixels[0].numel() // PATCH)] * size
     return [1] * size

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from pagetune.training.feeding import Feeder, Job, Reference, Route
+from pagetune.training.feeding import Features, Feeder, Job, Reference, Route, Stream
 from pagetune.training.relevance import FalseNegatives
 
-Features = dict[str, Any]
 Relevant = Mapping[str, frozenset[str]]
 """Query key -> keys of every page that answers it."""
 
@@ -51,11 +50,16 @@ class ReferenceCollator:
     def __call__(self, rows: Sequence[Mapping[str, Any]]) -> Features:
         """`COLUMN_input_ids` is where Sentence Transformers' trainer looks for a column's features."""
         return {
-            f"{name}_input_ids": References(
-                [column.refer(row[name]) for row in rows], column.route, self.feeder, self.relevant
-            )
+            f"{name}_input_ids": self._references([column.refer(row[name]) for row in rows], column.route)
             for name, column in self.columns.items()
         }
+
+    def _references(self, entries: Sequence[Reference], route: Route) -> References:
+        if self.relevant is None:
+            return References(entries, route, self.feeder)
+        # What is of use here alone: the whole is as large as the dataset.
+        relevant = {entry.key: self.relevant[entry.key] for entry in entries if entry.key in self.relevant}
+        return References(entries, route, self.feeder, relevant)
 
 
 class ReferencedBatch:
@@ -81,11 +85,13 @@ class ReferencedBatch:
         self._negatives = _false_negatives(columns)
 
     @classmethod
-    def of(cls, features: Sequence[Features]) -> ReferencedBatch:
-        """From what the trainer makes of the collator's batch."""
-        return cls([column["input_ids"] for column in features])
+    def of(cls, features: Sequence[Features], *, late: bool) -> ReferencedBatch:
+        """From what the trainer makes of the collator's batch. `late`: for a late-interaction model, which treats
+        queries and pages differently; columns without a task have theirs by their places, as upstream."""
+        columns = [column["input_ids"] for column in features]
+        return cls([_with_task(column, place) for place, column in enumerate(columns)] if late else columns)
 
-    def stream(self, groups: Sequence[Sequence[int]], device: torch.device) -> Iterator[Features]:
+    def stream(self, groups: Sequence[Sequence[int]], device: torch.device) -> Stream:
         """Prepared by the feeder's workers."""
         jobs = [Job(tuple(self._rows[row][0] for row in rows), self.kinds[rows[0]]) for rows in groups]
         return self._feeder.stream(jobs, device)
@@ -93,6 +99,13 @@ class ReferencedBatch:
     def masked(self, cached: Any) -> AbstractContextManager[None]:
         """Pages that answer a query are no negatives of it."""
         return self._negatives.masking(cached) if self._negatives else nullcontext()
+
+
+def _with_task(column: References, place: int) -> References:
+    if column.route.task is not None:
+        return column
+    route = replace(column.route, task="document" if place else "query")
+    return References(column.entries, route, column.feeder, column.relevant)
 
 
 def _false_negatives(columns: Sequence[References]) -> FalseNegatives | None:

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pagetune.errors import ModelError
 from pagetune.models.encoding import fingerprint_model
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
@@ -23,9 +24,11 @@ from pagetune.training.checkpoints import (
     read_state,
 )
 from pagetune.training.choice import choose_examples
+from pagetune.training.images import AT_REST, BESIDE
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
+from pagetune.training.placement import check_placement, left_in_place
 from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
 from pagetune.workspace import fingerprint
 
@@ -55,8 +58,14 @@ def fit_model(
     The last weights stay in it, unless validation found earlier ones better by more than its own standard error.
     `folder` holds the checkpoints. A fit of the same examples, recipe and model that finds whole checkpoints there
     goes on from the last one, and ends with the weights that it would have ended with. Raises DataError where there
-    is too little to train on.
+    is too little to train on, ModelError for adapters, or a placement in which nothing can be trained.
     """
+    if recipe.lora.rank:
+        raise ModelError(
+            f"lora.rank={recipe.lora.rank}: a model that reads pages is trained whole, adapters are for those that "
+            "look at them; leave out the section lora"
+        )
+    check_placement(model, recipe.model)
     began = time.monotonic()
     queries = {query.id: query for query in data.queries}
     chosen = [
@@ -79,8 +88,8 @@ def fit_model(
         fingerprint_model(model),
         pairs.columns(),
         pairs.pages,
-        recipe.fit.model_dump(),
-        recipe.model.model_dump(),
+        recipe.fit.model_dump(exclude=BESIDE),
+        recipe.model.model_dump(exclude=AT_REST),
         asdict(planned),
         [] if evaluator is None else evaluator.identity(),
     )
@@ -153,7 +162,9 @@ def _trainer(
     from sentence_transformers import SentenceTransformerTrainer
     from transformers import EarlyStoppingCallback, PrinterCallback
 
-    class OnePageTrainer(SentenceTransformerTrainer):
+    kind: Any = left_in_place(SentenceTransformerTrainer, model)
+
+    class OnePageTrainer(kind):  # type: ignore[misc]
         """Draws batches in which no text and no answering page stands twice: it would be a false negative."""
 
         def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
@@ -171,7 +182,7 @@ def _trainer(
             model=model,
             args=training_arguments(recipe.fit, planned, folder, model.device, judged=judged),
             train_dataset=Dataset.from_dict(pairs.columns()),
-            loss=ranking_loss(model, recipe.fit, planned.batch_size),
+            loss=ranking_loss(model, recipe.fit, cached=planned.batch_size > recipe.fit.mini_batch_size),
             evaluator=evaluator,
             callbacks=callbacks,
         )

@@ -15,7 +15,8 @@ from pagetune.models.encoding import encode_pages, encode_queries
 from pagetune.recipe import ModelRecipe
 from pagetune.records import Page, Query, Rect
 
-METRIC = "ndcg@10"
+CUT = 10
+METRIC = f"ndcg@{CUT}"
 
 STRUCTURE = ("outline", "heading", "caption", "index")
 """Kinds of query that an author wrote: nearest to what people ask, and harder than words lifted from the page."""
@@ -99,12 +100,7 @@ class ValidationEvaluator(SentenceEvaluator):
             model.train(training)
         scores = np.full((len(queries), len(pages.ids)), -np.inf, dtype=np.float32)
         np.maximum.at(scores.T, pages.owner, (queries @ pages.vectors.T).T)
-        return np.array(
-            [
-                ndcg(self.chosen.qrels[query.id], [pages.ids[place] for place in np.argsort(-row, kind="stable")[:10]])
-                for query, row in zip(self.chosen.queries, scores, strict=True)
-            ]
-        )
+        return judge_scores(scores, pages.ids, [self.chosen.qrels[query.id] for query in self.chosen.queries])
 
 
 def clearly_better(values: NDArray[np.float64], others: NDArray[np.float64]) -> bool:
@@ -113,10 +109,24 @@ def clearly_better(values: NDArray[np.float64], others: NDArray[np.float64]) -> 
     return bool(len(gains) > 1 and gains.mean() > gains.std(ddof=1) / len(gains) ** 0.5)
 
 
+def judge_scores(
+    scores: NDArray[np.floating], ids: Sequence[str], grades: Sequence[Mapping[str, int]]
+) -> NDArray[np.float64]:
+    """float64 [queries]: NDCG@10 of each row of `scores` [queries, pages].
+
+    The figures are those of `evaluation.metrics` (a test holds them together), without the dictionaries of a run for
+    every evaluation of a fit. Equal vectors shall tie, so scores count to six digits; ties go by the page's id.
+    """
+    order = np.argsort(np.array(ids), kind="stable")
+    best = np.argsort(-np.round(scores, 6)[:, order], axis=1, kind="stable")[:, :CUT]
+    found = [ndcg(graded, [ids[order[place]] for place in row]) for graded, row in zip(grades, best, strict=True)]
+    return np.array(found, dtype=np.float64)
+
+
 def ndcg(grades: Mapping[str, int], ranked: Sequence[str]) -> float:
-    """Normalised discounted cumulative gain of a ranking, the gain being the grade, cut off at its length."""
-    discounts = 1 / np.log2(np.arange(2, len(ranked) + 2))
-    gains = np.array([grades.get(page, 0) for page in ranked], dtype=float)
-    ideal = np.sort(np.array(list(grades.values()), dtype=float))[::-1][: len(ranked)]
+    """Normalised discounted cumulative gain of a ranking, the gain being the grade, cut off at 10 pages."""
+    discounts = 1 / np.log2(np.arange(2, CUT + 2))
+    gains = np.array([max(0, grades.get(page, 0)) for page in ranked[:CUT]], dtype=float)
+    ideal = np.sort(np.array([grade for grade in grades.values() if grade > 0], dtype=float))[::-1][:CUT]
     best = float(ideal @ discounts[: len(ideal)])
-    return float(gains @ discounts) / best if best > 0 else 0.0
+    return float(gains @ discounts[: len(gains)]) / best if best > 0 else 0.0

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 USUAL = ("text", "markdown")
 """Columns of a corpus table that hold a page's text, as published collections call them."""
 
+BY_OCR = "the pages' text by OCR"
+"""Where a text comes from that was not given."""
+
 PAGES_AT_ONCE = 16
 """Pages read between two writes to the disk: what a kill can cost."""
 
@@ -38,7 +41,7 @@ def page_texts(
         return found
     if importlib.util.find_spec("rapidocr") is None:
         raise MissingExtra("rapidocr", "light", "reading page images without a column of their text")
-    return _by_ocr(chosen, cache, progress), "the pages' text by OCR"
+    return _by_ocr(chosen, cache, progress), BY_OCR
 
 
 def _from_column(chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None) -> tuple[dict[str, str], str] | None:

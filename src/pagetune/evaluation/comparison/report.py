@@ -115,8 +115,9 @@ def notes(grid: Grid) -> list[str]:
         "They are not corrected for their number: of twenty equal models one may lose its star by chance.",
         "dimension: of a page's vector, or vectors × dimension. bytes/page: of the vectors in float32; of BM25, of its "
         "saved index. parameters: of the network, without what OCR has.",
-        "pages/s: from the decoded page image to its vectors, after one page that is not counted; of BM25, OCR and "
-        "indexing. ms/query: encoding, 32 queries at a time; of BM25, the search.",
+        "pages/s: from the decoded page image to its vectors, after one page that is not counted; of BM25 and of a "
+        "model that reads, OCR included unless the text was given. ms/query: encoding, 32 queries at a time; of BM25, "
+        "the search.",
     ]
     if devices:
         lines.append(f"Times are of: {'; '.join(devices)}.")

@@ -82,13 +82,6 @@ class Meter:
         write_atomically(self.file, json.dumps({"pages": self.pages, "seconds": self.seconds}))
 
 
-def joined_rate(reading: float | None, then: float | None) -> float | None:
-    """Pages a second of two works in a row; None where the second's is not known. `reading` None: nothing to read."""
-    if not then:
-        return None
-    return 1 / (1 / reading + 1 / then) if reading else then
-
-
 class _MeterTask:
     def __init__(self, meter: Meter, task: Task) -> None:
         self.meter, self.task = meter, task

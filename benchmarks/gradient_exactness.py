@@ -1,0 +1,115 @@
+"""Claim: the streaming engine's loss and gradients are upstream's, to a hundred-thousandth in single precision.
+
+On a small Qwen3-VL, a Router, `light` and a late-interaction model, with hard negatives, and Matryoshka where the
+model is dense: the loss, and the gradient of every parameter by its norm, against CachedMultipleNegativesRankingLoss
+(CachedMultiVectorMultipleNegativesRankingLoss).
+
+- With dropout on, in mini-batches of the same rows: no, some and all graphs kept; features preprocessed up front as
+  upstream has them, and references through worker processes.
+- Without dropout, which other mini-batches draw otherwise: random budgets of tokens, items and graphs over all columns,
+  and pages that stand several times in the batch.
+- Every direction, partition and hardness weighting of the loss.
+- In two gloo processes with DistributedDataParallel: each by itself, gathered, and with gradients accumulated.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import _two_processes
+from _engine import CASES, ROUNDING, Case, apart, measured, with_dropout
+from pagetune.training.feeding import Feeder
+from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
+
+CLAIM = 1e-5
+ROWS, MINI = 8, 2
+BUDGETS = 12
+OPTIONS: list[dict[str, Any]] = [
+    {"directions": ("query_to_doc", "doc_to_query"), "partition_mode": "per_direction"},
+    {"directions": ("query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc")},
+    {"hardness_mode": "in_batch_negatives", "hardness_strength": 9.0},
+    {"hardness_mode": "hard_negatives", "hardness_strength": 5.0},
+    {"hardness_mode": "all_negatives", "hardness_strength": 5.0},
+]
+Side = tuple[float, dict[str, torch.Tensor]]
+
+
+def off(expected: Side, found: Side) -> float:
+    """How far a step is from another: its loss, or the worst of its gradients."""
+    return max(abs(found[0] - expected[0]) / abs(expected[0]), apart(expected[1], found[1]))
+
+
+def with_the_same_dropout(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
+    with_dropout(case.model)
+    expected = measured(case, case.upstream(MINI), case.preprocessed())
+    other = measured(case, case.upstream(MINI), case.preprocessed(), seed=6)
+    if off(expected, other) < 0.01:
+        sys.exit("dropout is off: nothing would be shown")
+    engine = StreamingCachedLoss(case.upstream(MINI), Budget(items=MINI, keep_bytes=10**12))
+    yield "preprocessed, all graphs kept", off(expected, measured(case, engine, case.preprocessed()))
+    graphs = sum(engine._bytes_a_token.values()) / len(engine._bytes_a_token) * engine.account.tokens
+    for keep, name in ((0, "no"), (int(graphs / 2), "some"), (10**12, "all")):
+        engine = StreamingCachedLoss(case.upstream(MINI), Budget(items=MINI, keep_bytes=keep))
+        value = off(expected, measured(case, engine, case.referenced(feeder)))
+        yield f"references, {name} graphs kept ({engine.account.summary()['graphs_kept']:.0%})", value
+
+
+def with_any_budget(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
+    case.model.eval()
+    rng = random.Random(17)
+    expected = measured(case, case.upstream(MINI), case.preprocessed())
+    longest = max(max(each["input_ids"].entries, key=lambda e: e.length).length for each in case.referenced(feeder))
+    worst = 0.0
+    for _ in range(BUDGETS):
+        tokens, items = rng.randint(longest // 2, 8 * longest), rng.choice([None, rng.randint(1, 9)])
+        budget = Budget(tokens, items, keep_bytes=rng.choice([0, rng.randint(1, 10**8), 10**12]))
+        engine = StreamingCachedLoss(case.upstream(MINI), budget)
+        worst = max(worst, off(expected, measured(case, engine, case.referenced(feeder))))
+    yield f"{BUDGETS} random budgets", worst
+    if not case.late:
+        worst = 0.0
+        for options in OPTIONS:
+            expected = measured(case, case.upstream(MINI, **options), case.preprocessed())
+            engine = StreamingCachedLoss(case.upstream(MINI, **options), Budget(3 * longest, keep_bytes=10**7))
+            worst = max(worst, off(expected, measured(case, engine, case.referenced(feeder))))
+        yield f"{len(OPTIONS)} forms of the loss", worst
+    case.columns[2][1] = case.columns[2][5] = case.columns[1][0]
+    case.columns[2][2] = case.columns[1][7]
+    seen: dict[int, str] = {}
+    keys = [[seen.setdefault(id(content), f"content {len(seen)}") for content in column] for column in case.columns]
+    expected = measured(case, case.upstream(MINI), case.preprocessed())
+    engine = StreamingCachedLoss(case.upstream(MINI), Budget(3 * longest, keep_bytes=10**7))
+    value = off(expected, measured(case, engine, case.referenced(feeder, keys)))
+    yield f"{engine.account.repeated} pages a second time in the batch", value
+
+
+def main() -> int:
+    worst = 0.0
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in CASES.items():
+            case = make(Path(folder) / name, ROWS)
+            parameters = sum(each.numel() for each in case.model.parameters())
+            print(f"{name}: {parameters / 1e6:.1f}M parameters in {len([*case.model.parameters()])}")
+            for check in (with_the_same_dropout, with_any_budget):
+                with Feeder(case.preparer(), workers=2) as feeder:
+                    for said, value in check(case, feeder):
+                        worst = max(worst, value)
+                        print(f"  {said}: {value:.1e}")
+        print("two processes")
+        for said, value in _two_processes.compare(["qwen", "late"], Path(folder)).items():
+            worst = max(worst, value)
+            print(f"  {said}: {value:.1e}")
+    print(f"a parameter's gradient under {ROUNDING:g} of the whole is measured against that: it is rounding")
+    print(f"at most {worst:.1e} from upstream, claim {CLAIM:.0e}: {'holds' if worst <= CLAIM else 'FAILS'}")
+    return 0 if worst <= CLAIM else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""What is known of a query and its page that figures can be split by, from the records alone.
+
+A page's type is what its own captions call it, the most of them deciding ("Table 3", "Abb. 2.1"); a page that was read
+by OCR is a scan, whatever it shows; a page without captions is text. A picture that no caption names is not known
+here: it counts with its page's text.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from pagetune.evaluation.ranking import Qrels
+from pagetune.examples.layout import lay_out
+from pagetune.examples.words import content_words, language_of, stems
+from pagetune.examples.writers.captions import find_captions
+from pagetune.records import Document, Page, Query, Rect
+
+PAGE_TYPES = ("text", "table", "chart", "figure", "scan", "no text")
+
+_NAMED = {
+    "table": ("table", "tab", "tabelle", "tableau", "tabla", "cuadro", "tabella", "tabela", "quadro", "tabel"),
+    "chart": ("chart", "graph", "diagram", "diagramm", "graphique", "gráfico", "gráfica", "grafico"),
+    "figure": (
+        *("figure", "fig", "abbildung", "abb", "bild", "figura", "ilustración", "figuur", "scheme", "schema", "schéma"),
+        *("esquema", "plate", "map", "exhibit"),
+    ),
+}
+_TYPE_OF = {name: kind for kind, names in _NAMED.items() for name in names}
+
+LENGTHS = ((3, "1–3 words"), (6, "4–6 words"), (10, "7–10 words"), (10**6, "11 words and more"))
+OVERLAPS = (
+    (0.0, "none of its words"),
+    (1 / 3, "up to a third"),
+    (2 / 3, "up to two thirds"),
+    (1.0, "more than two thirds"),
+)
+
+
+def answer_of(query: Query, grades: Mapping[str, int]) -> str:
+    """The page that a query is filed under: of the highest grade, its own page first, then by id."""
+    return min(grades, key=lambda page: (-grades[page], page != query.page, page))
+
+
+def page_types(pages: Iterable[Page], documents: Iterable[Document], wanted: Collection[str]) -> dict[str, str]:
+    """The type of each wanted page. Only documents with such a page are laid out, but those whole."""
+    by_document: dict[str, list[Page]] = {}
+    for page in pages:
+        by_document.setdefault(page.document, []).append(page)
+    known = {document.id: document for document in documents}
+    found: dict[str, str] = {}
+    for name, own in by_document.items():
+        asked = [page for page in own if page.id in wanted]
+        if not asked:
+            continue
+        laid = lay_out(known.get(name) or Document(name, "", "", "", len(own)), own)
+        for page in asked:
+            labels = [caption.label for caption in find_captions(laid.pages[page.number], laid.body_size)]
+            found[page.id] = _page_type(page, labels)
+    return found
+
+
+def _page_type(page: Page, labels: Sequence[str]) -> str:
+    if page.origin != "text layer":
+        return "scan" if page.origin == "ocr" else "no text"
+    counted = Counter(kind for label in labels if (kind := caption_type(label)))
+    return max(counted, key=lambda kind: (counted[kind], -PAGE_TYPES.index(kind))) if counted else "text"
+
+
+def caption_type(label: str) -> str | None:
+    """ "table" of "Table 3.1"; None for what is set as text ("Listing 2", "Algorithm 1")."""
+    name = label.partition(" ")[0].rstrip(".").casefold()
+    return _TYPE_OF.get(name)
+
+
+def languages(pages: Iterable[Page], documents: Iterable[Document]) -> dict[str, str]:
+    """Document id -> its language ("en", "de" …): as the file says, else by stop words; "unknown" for hardly any."""
+    said = {document.id: document.language[:2] for document in documents if document.language}
+    words: dict[str, list[str]] = {}
+    for page in pages:
+        sample = words.setdefault(page.document, [])
+        if page.document not in said and page.kind == "body" and len(sample) < 20_000:
+            sample.extend(page.words)
+    return {name: said.get(name) or language_of(sample) or "unknown" for name, sample in words.items()}
+
+
+def length_of(text: str) -> str:
+    """How many words a query has, in classes."""
+    count = len(text.split())
+    return next(name for most, name in LENGTHS if count <= most)
+
+
+def overlap_of(query: Query, page: Page, masks: Mapping[str, Sequence[Rect]], language: str = "") -> str | None:
+    """How many of the query's words, stop words apart and stemmed, its page has as the systems see it: masked.
+
+    None for a query of stop words only.
+    """
+    code = "" if language == "unknown" else language
+    asked = set(stems(content_words(query.text, code), code))
+    if not asked:
+        return None
+    there = set(stems(content_words(page.text(masks.get(page.id, ())), code), code))
+    share = len(asked & there) / len(asked)
+    return next(name for most, name in OVERLAPS if share <= most + 1e-9)
+
+
+def facets_of(
+    queries: Sequence[Query],
+    qrels: Qrels,
+    pages: Sequence[Page] = (),
+    documents: Sequence[Document] = (),
+    masks: Mapping[str, Sequence[Rect]] | None = None,
+) -> dict[str, dict[str, str]]:
+    """Facet -> query id -> the slice it falls in. What the records do not say of a query is left out."""
+    judged = [query for query in queries if any(grade > 0 for grade in qrels.get(query.id, {}).values())]
+    answers = {query.id: answer_of(query, qrels[query.id]) for query in judged}
+    known = {page.id: page for page in pages}
+    types = page_types(pages, documents, set(answers.values()))
+    spoken = languages(pages, documents)
+    found: dict[str, dict[str, str]] = {
+        name: {} for name in ("kind of query", "document", "language", "type of page", "length", "words on the page")
+    }
+    for query in judged:
+        page = known.get(answers[query.id])
+        document = page.document if page else query.document
+        overlap = overlap_of(query, page, masks or {}, spoken.get(document, "")) if page else None
+        falls = (
+            query.kind,
+            document,
+            spoken.get(document),
+            types.get(answers[query.id]),
+            length_of(query.text),
+            overlap,
+        )
+        for own, name in zip(found.values(), falls, strict=True):
+            if name:
+                own[query.id] = name
+    return found

@@ -1,0 +1,122 @@
+"""Reading back what an evaluation kept: the figures, the runs, the queries and the story, without a model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+
+from pagetune.errors import DataError
+from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
+from pagetune.evaluation.heatmaps import load_heatmaps
+from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, QueryScores
+from pagetune.evaluation.output import TOLD, TREC_FILES
+from pagetune.evaluation.ranking import Run
+from pagetune.evaluation.report import Story
+from pagetune.evaluation.significance import Comparison
+from pagetune.evaluation.trec import read_run
+from pagetune.recipe import EvaluateRecipe
+from pagetune.records import Document, Query
+
+
+def load_run(folder: Path) -> tuple[EvaluationReport, Story]:
+    """What `output.write_run` wrote into `folder`, but for the pages' pictures, which the story is without.
+
+    The figures are those that were measured then, not measured again. Raises DataError for a folder that is not whole
+    or of an earlier Pagetune.
+    """
+    import pyarrow.parquet as pq
+
+    if not (folder / "metrics.json").is_file():
+        raise DataError(f"{folder} holds no evaluation; run: pagetune evaluate")
+    with _whole(folder):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        table = pq.read_table(folder / "per-query.parquet").to_pydict()
+        told = json.loads((folder / "story.json").read_text(encoding="utf-8"))
+        heatmaps = load_heatmaps(folder, told["without_heatmaps"])
+        report = _report(metrics, table, folder)
+    documents = tuple(
+        Document(row["id"], row["name"], "", row["format"], row["pages"], status=row["status"], reason=row["reason"])
+        for row in told["documents"]
+    )
+    return report, Story(documents=documents, heatmaps=heatmaps, **{name: told[name] for name in TOLD})
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+        line = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{folder} is not whole, or of an earlier Pagetune ({type(error).__name__}: {line}); run: pagetune evaluate"
+        ) from error
+
+
+def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: Path) -> EvaluationReport:
+    ids = tuple(table["query-id"])
+    systems = {
+        name: SystemResult(
+            _run(folder / TREC_FILES[name]),
+            QueryScores(ids, {metric: np.array(table[f"{name} {metric}"]) for metric in MEASURED}),
+            _intervals(figures),
+        )
+        for name, figures in metrics["systems"].items()
+    }
+    by_dimension: dict[int, dict[str, SystemResult]] = {}
+    for size, results in metrics["by_dimension"].items():
+        # The first is the full dimension, whose scores are those of the systems themselves.
+        by_dimension[int(size)] = {
+            name: SystemResult(
+                {},
+                QueryScores(ids, {MAIN_METRIC: np.array(table[f"{name}@{size} {MAIN_METRIC}"])}),
+                _intervals(figures),
+            )
+            if by_dimension
+            else systems[name]
+            for name, figures in results.items()
+        }
+    return EvaluationReport(
+        queries=tuple(map(_query, _rows(table))),
+        qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
+        pages=metrics["pages"],
+        systems=systems,
+        by_dimension=by_dimension,
+        comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
+        settings=EvaluateRecipe.model_validate(metrics["settings"]),
+        storage=metrics["storage"],
+        conditions=Conditions(**metrics["conditions"]),
+    )
+
+
+def _rows(table: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in zip(*table.values(), strict=True):
+        yield dict(zip(table, values, strict=True))
+
+
+def _query(row: Mapping[str, Any]) -> Query:
+    return Query(row["query-id"], row["query"], row["kind"], row["document"], row["page"], context=row["context"])
+
+
+def _run(file: Path) -> Run:
+    return {
+        unquote(query): {unquote(page): score for page, score in pages.items()}
+        for query, pages in read_run(file).items()
+    }
+
+
+def _comparison(found: Mapping[str, Any]) -> Comparison:
+    known = {field.name for field in fields(Comparison)}
+    return Comparison(**{name: value for name, value in found.items() if name in known})
+
+
+def _intervals(figures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {metric: (low, high) for metric, (low, high) in figures["intervals"].items()}

@@ -1,0 +1,120 @@
+"""The report as Markdown: what the HTML page says, without its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pagetune.evaluation.evaluate import BASE, LEXICAL, TUNED, EvaluationReport
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS
+from pagetune.evaluation.per_query import Change, changes, gains, losses
+from pagetune.evaluation.report import Story, storage_rows
+
+
+def as_markdown(report: EvaluationReport, story: Story) -> str:
+    """The verdict, every table, the greatest gains and losses, and how the figures were made."""
+    gain, found = report.gain, changes(report)
+    parts = [f"# {story.heading}", f"**{report.verdict}**", "## The figures", _systems(report)]
+    parts.append(
+        f"Mean over {gain.queries:,} queries and {report.pages:,} pages, {report.conditions.about}; "
+        f"{gain.confidence:.0%} bootstrap interval of {MAIN_METRIC}."
+    )
+    if LEXICAL not in report.systems:
+        parts.append(f"Without BM25: {report.conditions.words or 'the words of the pages are not known'}.")
+    parts += [f"## Differences in {MAIN_METRIC}", _differences(report)]
+    parts.append("Paired by query: bootstrap interval, two-sided randomisation test.")
+    if len(report.kinds) > 1:
+        parts += ["## By kind of query", _kinds(report)]
+    parts += ["## What a page takes", _storage(report), "Vectors of the tuned model in float32."]
+    for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
+        parts += [f"## {title}", _changed(shown)] if shown else []
+    parts += ["## How the figures were made", _method(report)]
+    if story.machine:
+        parts += ["## The machine", ", ".join(f"{name} {value}" for name, value in story.machine.items())]
+    return "\n\n".join(parts) + "\n"
+
+
+def _systems(report: EvaluationReport) -> str:
+    rows = []
+    for name, result in report.systems.items():
+        low, high = result.interval
+        values = [f"{result.metrics[metric]:.3f}" for metric in METRICS]
+        rows.append([name, values[0], f"{low:.3f}–{high:.3f}", *values[1:]])
+    return table(["system", MAIN_METRIC, "interval", *list(METRICS)[1:]], rows)
+
+
+def _differences(report: EvaluationReport) -> str:
+    rows = [
+        [
+            name,
+            signed(c.difference),
+            f"{signed(c.low)} to {signed(c.high)}",
+            "< 0.001" if c.p < 0.001 else f"{c.p:.3f}",
+            f"{c.better} / {c.queries - c.better - c.worse} / {c.worse}",
+            c.outcome,
+        ]
+        for name, c in report.comparisons.items()
+    ]
+    return table(["compared", "difference", "interval", "p", "better / same / worse", "in words"], rows, ("in words",))
+
+
+def _kinds(report: EvaluationReport) -> str:
+    rows = []
+    for kind, ids in report.kinds.items():
+        means = {name: result.scores.of(ids).means()[MAIN_METRIC] for name, result in report.systems.items()}
+        change = means[TUNED] - means[BASE]
+        rows.append([kind, str(len(ids)), *(f"{mean:.3f}" for mean in means.values()), signed(change)])
+    return table(["kind", "queries", *report.systems, f"{TUNED} − {BASE}"], rows)
+
+
+def _storage(report: EvaluationReport) -> str:
+    found = storage_rows(report)
+    rows = [
+        [
+            f"{row['dimension']:,}",
+            f"{row['vectors']:,.2f}".removesuffix(".00"),
+            f"{row['bytes']:,}",
+            f"{row['gigabytes']:,.2f}",
+            *(f"{result.metrics[MAIN_METRIC]:.3f}" for result in row["results"].values()),
+        ]
+        for row in found
+    ]
+    return table(["dimension", "vectors a page", "bytes a page", "GB for a million pages", *found[0]["results"]], rows)
+
+
+def _changed(shown: Sequence[Change]) -> str:
+    def place(rank: int | None) -> str:
+        return "–" if rank is None else str(rank)
+
+    rows = [
+        [signed(one.change), one.query.text, one.page, *(place(rank) for rank in one.ranks.values())] for one in shown
+    ]
+    return table(
+        ["change", "query", "right page", *(f"rank, {name}" for name in shown[0].ranks)], rows, ("query", "right page")
+    )
+
+
+def _method(report: EvaluationReport) -> str:
+    settings = report.settings
+    lines = [
+        f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep, ties go by page id.",
+        f"{settings.resamples:,} resamples, seed {settings.seed}. A gain is claimed only where the interval leaves out "
+        f"0 and p is below {round(1 - settings.confidence, 4):g}.",
+        "Every query, with its ranks in every system: per-query.parquet. Every figure: metrics.json. The pages: "
+        "report.html.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)
+
+
+def signed(value: float) -> str:
+    """With its sign, to three digits."""
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[str] = ()) -> str:
+    """A Markdown table; the first column and those of `left` to the left."""
+
+    def line(values: Sequence[str]) -> str:
+        return "| " + " | ".join(" ".join(value.split()).replace("|", "\\|") for value in values) + " |"
+
+    rule = ["---" if heading in (headings[0], *left) else "---:" for heading in headings]
+    return "\n".join([line(headings), line(rule), *map(line, rows)])

@@ -1,0 +1,173 @@
+"""Where did it help, and where not? Two systems compared within slices of the queries, all slices tested together.
+
+Of twenty slices without a difference one looks as if it had one: so p is corrected over all that are tested (Holm,
+1979). A slice of fewer than FEWEST_QUERIES gets no verdict and is not tested; one of fewer than SMALL has an interval
+that is too narrow by a little (`benchmarks/interval_coverage.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pagetune.errors import DataError
+from pagetune.evaluation.facets import LENGTHS, OVERLAPS, PAGE_TYPES, facets_of
+from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores
+from pagetune.evaluation.ranking import Qrels
+from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, Outcome, compare, correct, sampling
+from pagetune.recipe import EvaluateRecipe
+from pagetune.records import Document, Page, Query, Rect
+
+SMALL = 50
+"""From here on the interval holds what it says."""
+
+_ORDER = {name: place for place, name in enumerate((*(n for _, n in LENGTHS), *(n for _, n in OVERLAPS), *PAGE_TYPES))}
+"""Classes that have an order of their own; others stand by size."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """The queries of one facet that fall together, and the two systems on them."""
+
+    facet: str
+    name: str
+    queries: tuple[str, ...]
+    comparison: Comparison
+
+    @property
+    def outcome(self) -> Outcome:
+        """By the p corrected over all slices."""
+        return self.comparison.outcome
+
+    @property
+    def warning(self) -> str | None:
+        """What to mind where there are few queries."""
+        count = len(self.queries)
+        if count < FEWEST_QUERIES:
+            return f"{count} {'query' if count == 1 else 'queries'}: too few for a verdict"
+        return f"{count} queries: few, the interval is a little too narrow" if count < SMALL else None
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """Every slice, facet by facet; a facet in which all queries fall together is left out."""
+
+    slices: tuple[Slice, ...]
+    metric: str
+    new: str
+    old: str
+
+    @property
+    def facets(self) -> dict[str, tuple[Slice, ...]]:
+        """The slices by facet, in order."""
+        found: dict[str, list[Slice]] = {}
+        for one in self.slices:
+            found.setdefault(one.facet, []).append(one)
+        return {facet: tuple(own) for facet, own in found.items()}
+
+    @property
+    def tested(self) -> int:
+        """How many were tested together."""
+        return sum(one.comparison.holm is not None for one in self.slices)
+
+    @property
+    def verdict(self) -> str:
+        """One sentence."""
+        if not self.slices:
+            return "No slices: the queries are all of one kind."
+        told = []
+        for outcome, word in (("gain", "better"), ("loss", "worse")):
+            named = [f"{one.facet} {one.name}" for one in self.slices if one.outcome == outcome]
+            told += [f"measurably {word} in {_listed(named)}"] if named else []
+        unsure = sum(one.outcome == "no measurable gain" for one in self.slices)
+        told += [f"not measurable in {unsure}"] if unsure else []
+        few = len(self.slices) - self.tested
+        told += [f"too few queries in {few}"] if few else []
+        return f"{self.new} against {self.old}, {self.tested} slices tested together: {'; '.join(told)}."
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything, for JSON."""
+        return {
+            "verdict": self.verdict,
+            "metric": self.metric,
+            "new": self.new,
+            "old": self.old,
+            "tested": self.tested,
+            "facets": {
+                facet: [
+                    {"name": one.name, "queries": len(one.queries), "outcome": one.outcome, "warning": one.warning}
+                    | _rounded(asdict(one.comparison), ("new", "old", "metric", "queries"))
+                    for one in own
+                ]
+                for facet, own in self.facets.items()
+            },
+        }
+
+
+def slice_scores(
+    queries: Sequence[Query],
+    qrels: Qrels,
+    new: tuple[str, QueryScores],
+    old: tuple[str, QueryScores],
+    *,
+    pages: Sequence[Page] = (),
+    documents: Sequence[Document] = (),
+    masks: Mapping[str, Sequence[Rect]] | None = None,
+    metric: str = MAIN_METRIC,
+    settings: EvaluateRecipe | None = None,
+) -> Slices:
+    """Compare two systems, each (name, scores), by kind of query, document, language, type of page, length, overlap.
+
+    `pages` are all pages of the documents and `masks` what was hidden on them when the systems were judged; without
+    pages there are no slices by what stands on them. Raises DataError where the scores are not of these queries.
+    """
+    judged = set(new[1].queries) & set(old[1].queries)
+    asked = [query for query in queries if query.id in judged]
+    if not asked:
+        raise DataError(
+            f"none of the {len(queries)} queries has scores of both systems; give the scores of these queries"
+        )
+    return slice_by(facets_of(asked, qrels, pages, documents, masks), new, old, metric=metric, settings=settings)
+
+
+def slice_by(
+    facets: Mapping[str, Mapping[str, str]],
+    new: tuple[str, QueryScores],
+    old: tuple[str, QueryScores],
+    *,
+    metric: str = MAIN_METRIC,
+    settings: EvaluateRecipe | None = None,
+) -> Slices:
+    """The same by facets of your own: facet -> query id -> slice."""
+    chance = sampling(settings or EvaluateRecipe())
+    (new_name, new_scores), (old_name, old_scores) = new, old
+    found: list[Slice] = []
+    for facet, falls in facets.items():
+        named: dict[str, list[str]] = {}
+        for query, name in falls.items():
+            named.setdefault(name, []).append(query)
+        if len(named) < 2:
+            continue
+        for name in sorted(named, key=lambda name: (_ORDER.get(name, -1), -len(named[name]), name)):
+            own = tuple(sorted(named[name]))
+            values = new_scores.of(own).values[metric], old_scores.of(own).values[metric]
+            compared = compare((new_name, values[0]), (old_name, values[1]), metric, **chance)
+            found.append(Slice(facet, name, own, compared))
+    corrected = correct([one.comparison for one in found])
+    return Slices(
+        tuple(Slice(one.facet, one.name, one.queries, fixed) for one, fixed in zip(found, corrected, strict=True)),
+        metric,
+        new_name,
+        old_name,
+    )
+
+
+def _listed(names: Sequence[str], most: int = 4) -> str:
+    shown = ", ".join(names[:most])
+    return f"{shown} and {len(names) - most} more" if len(names) > most else shown
+
+
+def _rounded(figures: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
+    kept = {name: value for name, value in figures.items() if name not in without}
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}

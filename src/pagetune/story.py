@@ -1,0 +1,134 @@
+"""What the stages before an evaluation have to say, for its report; and the report written again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.progress import SILENT, Progress
+from pagetune.workspace import file_digest
+
+if TYPE_CHECKING:
+    from pagetune.evaluation.evaluate import EvaluationReport
+    from pagetune.evaluation.heatmaps import Heatmaps
+    from pagetune.evaluation.report import Story
+    from pagetune.evaluation.thumbnails import PageImage
+    from pagetune.examples.visual import ImageEvalSet
+    from pagetune.pages.store import PageStore
+    from pagetune.pipeline import Pipeline
+    from pagetune.recipe import Recipe
+    from pagetune.workspace import Workspace
+
+COUNTED = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documents", "duplicate_pages")
+TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
+
+
+def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
+    """Write the run's folder; the summary of the stage."""
+    from pagetune.evaluation.output import write_run
+
+    folder = pipeline.workspace.runs / "evaluate"
+    write_run(report, folder, story, pipeline.progress)
+    return {
+        "content": file_digest(folder / "metrics.json"),
+        **report.summary(),
+        "report": "runs/evaluate/report.html",
+    }
+
+
+def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: bool = True) -> Path:
+    """Write a workspace's report once more, from what its evaluation kept; nothing is encoded. The HTML file's path.
+
+    The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
+    DataError where there is no whole evaluation, or no such pages any more.
+    """
+    from dataclasses import replace
+
+    from pagetune.evaluation.kept import load_run
+    from pagetune.evaluation.output import write_report
+    from pagetune.recipe import load_recipe
+
+    workspace.open()
+    workspace.check("evaluate")
+    folder = workspace.runs / "evaluate"
+    with workspace.lock():
+        report, story = load_run(folder)
+        image = _page_image(workspace, load_recipe(workspace.recipe_file)) if pictures else None
+        write_report(report, folder, replace(story, page_image=image), progress)
+    return folder / "report.html"
+
+
+def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Story:
+    """Of documents that were read, queries that were written and a model that was trained on them."""
+    from pagetune.evaluation.report import Story
+
+    read, queries = _said(pipeline.workspace, "read"), _said(pipeline.workspace, "queries")
+    return Story(
+        documents=store.documents(all=True),
+        facts={name.replace("_", " "): read[name] for name in COUNTED if name in read},
+        written=queries.get("written", {}),
+        dropped=queries.get("dropped", {}),
+        splits=queries.get("queries", {}),
+        recipe=pipeline.recipe.to_yaml(),
+        page_image=_drawn(store),
+        heatmaps=maps,
+        **_training(pipeline.workspace),
+    )
+
+
+def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> Story:
+    """Of a dataset that was judged on and a model that was trained on another."""
+    from pagetune.evaluation.report import Story
+
+    facts = {"queries": len(chosen.queries), "pages": len(chosen.page_ids), "broken rows": len(chosen.broken)}
+    return Story(
+        title=name_of(chosen.name),
+        facts={name: count for name, count in facts.items() if count},
+        recipe=pipeline.recipe.to_yaml(),
+        page_image=chosen.image,
+        heatmaps=maps,
+        **_training(pipeline.workspace),
+    )
+
+
+def name_of(source: str) -> str:
+    """A dataset for others to read: of a path the last part."""
+    path = Path(source)
+    return path.name if path.is_absolute() or path.exists() else source
+
+
+def _training(workspace: Workspace) -> dict[str, Any]:
+    fit = _said(workspace, "fit")
+    return {
+        "curve": fit.get("history", ()),
+        "kept_step": fit.get("kept_step"),
+        "training": {name.replace("_", " "): fit[name] for name in TRAINED if name in fit},
+    }
+
+
+def _said(workspace: Workspace, stage: str) -> dict[str, Any]:
+    record = workspace.finished(stage)
+    return record["summary"] if record else {}
+
+
+def _drawn(store: PageStore) -> PageImage:
+    from pagetune.evaluation.thumbnails import LARGE
+
+    return lambda page: store.image(page, long_side=LARGE)
+
+
+def _page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
+    """Where the pages' pictures come from now."""
+    from pagetune.errors import DataError, PagetuneError
+    from pagetune.examples.visual import load_eval_set
+    from pagetune.stages import rendered_pages
+
+    if recipe.dataset.train is None:
+        return _drawn(rendered_pages(workspace, recipe))
+    try:
+        return load_eval_set(recipe.dataset).image
+    except PagetuneError as error:
+        raise DataError(
+            f"the pages' pictures are not to be had: {error}; bring the dataset back, or run: "
+            f"pagetune report --no-pictures -w {workspace.root}"
+        ) from None

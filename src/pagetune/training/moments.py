@@ -1,0 +1,34 @@
+"""What a forward pass depends on besides its inputs and the weights: the random state, and autocast."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from sentence_transformers.base.losses.gradcache import RandContext
+
+
+class Moment(RandContext):
+    """The random state and autocast as they are now, on every device of the model.
+
+    Inside `with moment:` they are so again, afterwards as they are outside. The backward pass of a loss often runs
+    outside the `torch.autocast` of its forward pass, and on a GPU in another thread, which knows nothing of it.
+    """
+
+    def __init__(self, model: torch.nn.Module) -> None:
+        devices = {parameter.device: parameter for parameter in model.parameters()}
+        super().__init__(*devices.values())
+        self._casts = [
+            torch.autocast(kind, torch.get_autocast_dtype(kind), enabled=torch.is_autocast_enabled(kind))
+            for kind in sorted({device.type for device in devices})
+        ]
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        for cast in self._casts:
+            cast.__enter__()
+
+    def __exit__(self, *exc: Any) -> None:
+        for cast in reversed(self._casts):
+            cast.__exit__(*exc)
+        super().__exit__(*exc)

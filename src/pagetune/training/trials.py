@@ -1,0 +1,224 @@
+"""What training costs on this machine, tried on real pages: real steps through the engine that `fit` uses.
+
+Nothing of the model is changed for good: weights, gradients and random state are afterwards as they were.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pagetune.models.late_interaction import is_late
+from pagetune.recipe import FitRecipe
+from pagetune.training.arguments import use_bfloat16
+from pagetune.training.budget import Trial, measure
+from pagetune.training.feeding import Job, Reference
+from pagetune.training.loop import dropout
+from pagetune.training.memory import SHARE_OF_FREE, free_bytes, release, trainable
+from pagetune.training.mini_batches import Budget
+from pagetune.training.planning import Machine
+from pagetune.training.representations import Tokens, Vectors
+from pagetune.training.streaming import Streaming
+
+if TYPE_CHECKING:
+    from pagetune.examples.visual import ImageTrainSet
+
+SAMPLE = 256
+"""Rows whose lengths are looked at, evenly spread."""
+
+MINI_BATCHES = 3
+"""A real step has about so many full mini-batches of pages: fewer would hide what the next costs while one is made."""
+
+OPENED = 4
+"""Pages that are opened and scaled to see how long that takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """What training holds whatever the pages are, in bytes.
+
+    AdamW keeps two numbers a trainable parameter, of the parameter's own type, and a gradient is a third: 12 bytes in
+    float32, 6 in bfloat16. There is no second copy of the weights: where the computing is in bfloat16 by autocast, the
+    weights themselves are the float32 ones.
+    """
+
+    trainable: int
+    """Parameters."""
+    held: int
+    """The model as it is loaded: on a GPU what is allocated there, on a CPU this process."""
+    gradients: int
+    optimizer: int
+    update_seconds: float
+    """The optimizer's part of a step; 0 where it was not tried."""
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """Steps over pages of one size."""
+
+    pages: tuple[int, ...]
+    """Tokens of the pages looked at."""
+    queries: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    """Mini-batch sizes of the longest page, each forward and backward; the last is the best."""
+    kept_pace: float
+    """Seconds a token, padding included, where its graph is kept."""
+    twice_pace: float
+    """The same where it goes through the model twice."""
+    open_seconds: float
+    """To open and scale one page in one process."""
+    workers: int
+    """Processes that do so."""
+    rows: int
+    """Rows of the real steps."""
+
+
+def weigh(model: Any) -> Weights:
+    """Count gradients and AdamW's numbers, and make one update for real where there is room: of rate 0."""
+    device, parameters = next(model.parameters()).device, trainable(model)
+    held = _held(device)
+    gradients = sum(each.numel() * each.element_size() for each in parameters)
+    optimizer, seconds = 2 * gradients, 0.0
+    if gradients + optimizer < free_bytes(device) / 2:
+        optimizer, seconds = _update(parameters, device)
+        model.zero_grad(set_to_none=True)
+        release(device)
+    return Weights(sum(each.numel() for each in parameters), held, gradients, optimizer, seconds)
+
+
+def try_steps(model: Any, train: ImageTrainSet, recipe: FitRecipe, reserved: int) -> Costs:
+    """Find the mini-batch for the longest of the pages, then make real steps of some rows within it.
+
+    `reserved`: bytes that gradients and the optimizer will take. Raises what the device raises where one page is too
+    much for it.
+    """
+    prompts = {name: model.prompts.get("query" if name == "query" else "document") for name in train.keys}
+    streaming = Streaming(model, train, {name: prompt for name, prompt in prompts.items() if prompt}, recipe)
+    with closing(streaming), as_trained(model, recipe):
+        refer = {name: column.refer for name, column in streaming.collator.columns.items()}
+        chosen = spread(len(train), SAMPLE)
+        pages = [refer["image"](row) for row in chosen]
+        texts = train.dataset.with_format(None)["query"]
+        kind = Tokens if is_late(model) else Vectors
+        _, trials = measure(model, kind, streaming.feeder.prepare, pages, streaming.routes["image"])
+        best = trials[-1]
+        room = max(0, free_bytes(next(model.parameters()).device) - reserved)
+        rows = spread(len(train), max(2, -(-MINI_BATCHES * best.items // len(train.columns))))
+        twice, _, tokens = _step(model, streaming, rows, Budget(tokens=best.tokens))
+        graphs = int(tokens * best.graph_bytes / best.tokens)
+        keep = min(graphs, int(SHARE_OF_FREE * room))
+        kept, share, _ = _step(model, streaming, rows, Budget(tokens=best.tokens, keep_bytes=keep))
+        # What was not kept in the second step cost as much as in the first.
+        kept = min(twice, (kept - (1 - share) * twice) / share) if share else twice
+        return Costs(
+            pages=tuple(page.length for page in pages),
+            queries=tuple(refer["query"](texts[row]).length for row in chosen),
+            trials=tuple(trials),
+            kept_pace=max(kept, twice / 4) / tokens,
+            twice_pace=twice / tokens,
+            open_seconds=_opening(streaming, pages),
+            workers=max(1, streaming.feeder.workers),
+            rows=len(rows),
+        )
+
+
+def find_machine(model: Any) -> Machine:
+    """The device that the model is on."""
+    from pagetune.evaluation.machine import describe_machine
+
+    device = next(model.parameters()).device
+    total = free_bytes(device) + _held(device)
+    if device.type == "cuda":
+        return Machine(torch.cuda.get_device_name(device), True, total)
+    about = describe_machine()
+    return Machine(f"{about['processor']}, {about['cores']} cores", False, total)
+
+
+def spread(total: int, count: int) -> list[int]:
+    """At most `count` of the numbers below `total`, evenly spread."""
+    count = min(total, count)
+    return [place * total // count for place in range(count)]
+
+
+@contextmanager
+def as_trained(model: Any, recipe: FitRecipe) -> Iterator[None]:
+    """The model as the trainer has it: training, with its dropout, its forward pass in bfloat16 where `fit` is."""
+    from accelerate.utils.operations import convert_outputs_to_fp32
+
+    device = next(model.parameters()).device
+    wrapped = use_bfloat16(recipe, device)
+    if wrapped:
+        # Around each forward pass, as Accelerate has it: weights are rounded anew for every mini-batch.
+        model.forward = convert_outputs_to_fp32(torch.autocast(device.type, torch.bfloat16)(model.forward))
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    model.train()
+    try:
+        with dropout(model, recipe.dropout):
+            yield
+    finally:
+        if wrapped:
+            del model.forward
+
+
+def _step(model: Any, streaming: Streaming, rows: Sequence[int], budget: Budget) -> tuple[float, float, int]:
+    """Seconds, the share of the mini-batches whose graph was kept, and tokens, padding included."""
+    data = streaming.dataset()
+    loss = streaming.loss(budget)
+    device = next(model.parameters()).device
+    for counted in (False, True):  # The first of a kind starts workers, or allocates what the next finds.
+        features = [{"input_ids": column} for column in streaming.collator([data[row] for row in rows]).values()]
+        _wait(device)
+        began = time.perf_counter()
+        loss(features, None).backward()
+        _wait(device)
+        seconds = time.perf_counter() - began
+        model.zero_grad(set_to_none=True)
+        if counted or seconds > LONG:
+            break
+    return seconds, loss.account.summary()["graphs_kept"], loss.account.tokens // loss.account.steps
+
+
+LONG = 20.0
+"""Seconds; a step that takes longer is not made again: what starting costs is little of it."""
+
+
+def _opening(streaming: Streaming, pages: Sequence[Reference]) -> float:
+    began = time.perf_counter()
+    some = [pages[place] for place in spread(len(pages), OPENED)]
+    for page in some:
+        streaming.feeder.prepare(Job((page,), streaming.routes["image"]))
+    return (time.perf_counter() - began) / len(some)
+
+
+def _update(parameters: Sequence[Any], device: torch.device) -> tuple[int, float]:
+    """Bytes that AdamW keeps, and the seconds of an update."""
+    for each in parameters:
+        each.grad = torch.zeros_like(each)
+    optimizer = torch.optim.AdamW(parameters, lr=0.0, weight_decay=0.0, fused=True)
+    optimizer.step()  # Makes its numbers.
+    _wait(device)
+    began = time.perf_counter()
+    optimizer.step()
+    _wait(device)
+    seconds = time.perf_counter() - began
+    states = (value for state in optimizer.state.values() for value in state.values() if torch.is_tensor(value))
+    return sum(value.numel() * value.element_size() for value in states if value.ndim), seconds
+
+
+def _held(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    import psutil
+
+    return int(psutil.Process().memory_info().rss)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

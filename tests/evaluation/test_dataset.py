@@ -1,0 +1,83 @@
+"""A dataset as an evaluation sees it: kinds and documents where it has them, and the words of its pages."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from pagetune.evaluation.dataset import PLAIN, dataset_queries, lexical
+from pagetune.examples.visual import load_eval_set
+from pagetune.recipe import DatasetRecipe
+
+
+def picture(colour: str) -> dict[str, Any]:
+    out = io.BytesIO()
+    Image.new("RGB", (40, 50), colour).save(out, "PNG")
+    return {"bytes": out.getvalue(), "path": None}
+
+
+def tables(folder: Path, corpus: dict[str, Any] | None = None, queries: dict[str, Any] | None = None) -> DatasetRecipe:
+    """Two pages, each the answer of a query."""
+    pages = {"corpus-id": [1, 2], "image": [picture("red"), picture("blue")]} | (corpus or {})
+    asked = {"query-id": ["q1", "q2"], "query": ["the red one", "the blue one"]} | (queries or {})
+    judged = {"query-id": ["q1", "q2", "q2"], "corpus-id": [1, 1, 2], "score": [2, 1, 2]}
+    for name, columns in (("corpus", pages), ("queries", asked), ("qrels", judged)):
+        (folder / name).mkdir(parents=True)
+        pq.write_table(pa.table(columns), folder / name / "test.parquet")
+    return DatasetRecipe(eval=str(folder))
+
+
+def test_kinds_and_documents_are_taken_where_they_are(tmp_path: Path) -> None:
+    recipe = tables(
+        tmp_path / "set", {"doc-id": ["a report", None]}, {"query_types": [["numerical", "extractive"], ["boolean"]]}
+    )
+    first, second = dataset_queries(load_eval_set(recipe), recipe)
+    assert (first.kind, first.document, first.page) == ("extractive, numerical", "a report", "1")
+    assert (second.kind, second.document, second.page) == ("boolean", "", "2")
+
+
+def test_without_such_columns_queries_are_of_one_kind(tmp_path: Path) -> None:
+    recipe = tables(tmp_path / "set")
+    assert {(query.kind, query.document) for query in dataset_queries(load_eval_set(recipe), recipe)} == {(PLAIN, "")}
+    (tmp_path / "rows").mkdir()
+    rows = {"query": ["a", "b"], "image": [picture("red"), picture("blue")]}
+    pq.write_table(pa.table(rows), tmp_path / "rows" / "test.parquet")
+    recipe = DatasetRecipe(eval=str(tmp_path / "rows" / "test.parquet"))
+    chosen = load_eval_set(recipe)
+    assert [query.page for query in dataset_queries(chosen, recipe)] == [
+        next(iter(chosen.qrels[name])) for name in chosen.queries
+    ]
+
+
+@pytest.mark.parametrize("column", ["text", "markdown"])
+def test_the_pages_words_are_a_column_s(column: str, tmp_path: Path) -> None:
+    recipe = tables(tmp_path / "set", {column: ["all about red", "all about blue"]})
+    bm25, words = lexical(load_eval_set(recipe), recipe, tmp_path / "cache")
+    assert bm25 is not None
+    assert list(bm25.rank("the red one", 5)) == ["1"]
+    assert column in words
+
+
+def test_no_page_is_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = tables(tmp_path / "set", {"text": ["", None]})
+    chosen = load_eval_set(recipe)
+    bm25, words = lexical(chosen, recipe, tmp_path / "cache")
+    assert bm25 is None
+    assert "evaluate.ocr=true" in words
+    monkeypatch.setattr("pagetune.models.page_reader.text_of_picture", lambda image: "read on the page")
+    bm25, words = lexical(chosen, recipe, tmp_path / "cache", ocr=True)
+    assert bm25 is not None
+    assert words == "the pages' text by OCR"
+
+
+def test_a_column_that_is_no_text_is_a_reason_not_an_error(tmp_path: Path) -> None:
+    recipe = tables(tmp_path / "set", {"text": [["a"], ["b"]]})
+    bm25, words = lexical(load_eval_set(recipe), recipe, tmp_path / "cache")
+    assert bm25 is None
+    assert "is ['a'], no text" in words

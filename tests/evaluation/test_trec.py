@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pagetune.errors import DataError
+from pagetune.evaluation.ranking import write_trec
+from pagetune.evaluation.trec import evaluate_files, read_qrels, read_run, write_qrels
+
+QRELS = {f"q{number:02d}": {f"p{number:02d}": 2, "p99": 0} for number in range(30)}
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def run_with(first: int) -> dict[str, dict[str, float]]:
+    """The page stands first for `first` of the queries, else third."""
+    return {
+        query: {f"p{number:02d}": 3.0 if number < first else 0.5, "x": 2.0, "y": 1.0}
+        for number, query in enumerate(QRELS)
+    }
+
+
+def test_what_is_written_is_read_back(tmp_path: Path) -> None:
+    run = {"q1": {"a": 2.5, "b": 1.25}, "q2": {"c": -1.0}}
+    assert read_run(write(tmp_path, "run", write_trec(run, "tag"))) == run
+    assert read_qrels(write(tmp_path, "qrels", write_qrels(QRELS))) == QRELS
+    assert write_qrels({}) == ""
+    with pytest.raises(ValueError, match="without spaces"):
+        write_qrels({"q": {"a b": 1}})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("q1 Q0 a 1 0.5", r"line 1: 'q1 Q0 a 1 0.5' has 5 columns; write query, Q0, page, rank, score, tag"),
+        ("q1 Q0 a 1 0.5 t\n\nq1 Q0 a 2 0.4 t", "line 3: query 'q1' has page 'a' twice"),
+        ("q1 Q0 a 1 high t", "line 1: score 'high' is not a number"),
+        ("q1 Q0 a 1 nan t", "line 1: score 'nan' is not a number"),
+    ],
+)
+def test_a_line_that_is_no_run_is_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_run(write(tmp_path, "run", text))
+
+
+def test_judgements_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"grade '1.5' is not a whole number"):
+        read_qrels(write(tmp_path, "qrels", "q1 0 a 1.5"))
+    with pytest.raises(DataError, match="page 'a' with grade 2 and 1"):
+        read_qrels(write(tmp_path, "qrels", "q1 0 a 1\nq1 0 a 2"))
+    with pytest.raises(DataError, match="not readable"):
+        read_qrels(tmp_path / "absent")
+
+
+def test_one_run_is_judged(tmp_path: Path) -> None:
+    files = write(tmp_path, "mine.trec", write_trec(run_with(30), "t")), write(tmp_path, "qrels", write_qrels(QRELS))
+    report = evaluate_files(*files)
+    assert report.verdict == "mine: NDCG@10 1.000 (1.000 to 1.000), 30 queries."
+    assert report.comparisons == {}
+    assert "| NDCG@10 (linear gain) | 1.0000 |" in report.to_markdown()
+
+
+def test_two_runs_are_compared_and_what_is_missing_is_said(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "old").mkdir()
+    better = write(tmp_path / "new", "run.trec", write_trec(run_with(30), "t"))
+    worse = write(tmp_path / "old", "run.trec", write_trec({**run_with(10), "q00": {}}, "t"))
+    qrels = write(tmp_path, "qrels", write_qrels({**QRELS, "q-none": {"p00": 0}}))
+    report = evaluate_files(better, qrels, worse)
+    assert report.verdict.startswith("new/run against old/run: NDCG@10 ")
+    assert "measurably better" in report.verdict
+    assert report.notes == (
+        "Left out: 1 queries without a relevant page.",
+        "old/run does not answer 1 judged queries: they count as 0.",
+    )
+    found = report.to_json()
+    assert found["comparisons"]["NDCG@10"]["outcome"] == "gain"
+    assert found["metrics"]["Recall@1"] == 1
+    assert found["queries"] == 30
+    assert np.isclose(report.comparisons["Recall@1"].difference, 21 / 30)
+
+
+def test_a_run_of_another_set_is_refused(tmp_path: Path) -> None:
+    run = write(tmp_path, "run", write_trec({"other": {"a": 1.0}}, "t"))
+    with pytest.raises(DataError, match="answers none of the 30 queries"):
+        evaluate_files(run, write(tmp_path, "qrels", write_qrels(QRELS)))
+    with pytest.raises(DataError, match="no judged queries"):
+        evaluate_files(run, write(tmp_path, "empty", ""))

@@ -1,0 +1,78 @@
+"""The tuned model's vectors of a workspace, as the grid judges them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pagetune import Pipeline, load_recipe
+from pagetune.deployment import encode_tuned, judge_deployment
+from pagetune.examples.datasets import RetrievalData, save_data
+from pagetune.records import Judgement, Page, Query
+from pagetune.workspace import Workspace
+
+
+@pytest.fixture
+def pipeline(
+    tmp_path: Path,
+    tiny_model: Any,
+    topic_pages: Sequence[Page],
+    page_maker: Callable[..., Page],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Pipeline:
+    workspace = Workspace(tmp_path / "ws").create()
+    workspace.model.mkdir()
+    (workspace.model / "modules.json").write_text("[]")
+    chosen = topic_pages[::4]
+    queries = [Query(f"q-{page.id}", " ".join(page.words[:4]), "sentence", page.document, page.id) for page in chosen]
+    splits: dict[str, Any] = {query.id: "test" if place % 2 else "train" for place, query in enumerate(queries)}
+    save_data(RetrievalData(queries, [Judgement(q.id, q.page, 2) for q in queries], splits), workspace.data)
+    blank = page_maker("blank-0001", "", kind="blank")
+    monkeypatch.setattr(
+        "pagetune.pages.store.PageStore", lambda folder: SimpleNamespace(pages=lambda: [*topic_pages, blank])
+    )
+    monkeypatch.setattr("pagetune.models.loading.load_model", lambda recipe, path: tiny_model)
+    return Pipeline(workspace.root, load_recipe(None, ["fit.matryoshka=[32, 16]", "evaluate.resamples=100"]))
+
+
+def test_the_held_out_queries_are_judged_over_the_pages_that_may_answer(pipeline: Pipeline, tiny_model: Any) -> None:
+    tiny_model.truncate_dim = 8
+    encoded = encode_tuned(pipeline)
+    assert len(encoded.queries) == len(encoded.vectors) == 5
+    assert encoded.qrels.keys() == encoded.queries.keys()
+    assert len(encoded.pages.ids) == 40
+    assert encoded.pages.vectors.shape[1] == 32
+    assert any((pipeline.workspace.cache / "vectors").rglob("*.npz"))
+
+
+def test_the_grid_has_the_dimensions_that_were_trained(pipeline: Pipeline) -> None:
+    grid = judge_deployment(pipeline)
+    assert {cell.setting.dimension for cell in grid.cells} == {32, 16}
+    assert (grid.queries, grid.pages) == (5, 40)
+    assert grid.reference.vectors_per_page > 1
+
+
+def test_a_run_over_a_dataset_is_judged_on_its_evaluation_set(
+    tmp_path: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import numpy as np
+
+    from pagetune.models.encoding import PageVectors
+
+    workspace = Workspace(tmp_path / "ws").create()
+    workspace.model.mkdir()
+    (workspace.model / "modules.json").write_text("[]")
+    chosen = SimpleNamespace(queries={"q1": "one", "q2": "two"}, qrels={"q1": {"a": 1}, "q2": {"b": 1}})
+    eye = np.eye(3, dtype=np.float32)
+    encoded = SimpleNamespace(queries=[eye[:1], eye[1:2]], pages=PageVectors(("a", "b", "c"), eye, np.arange(3)))
+    monkeypatch.setattr("pagetune.models.loading.load_model", lambda recipe, path: tiny_model)
+    monkeypatch.setattr("pagetune.examples.visual.load_eval_set", lambda recipe: chosen)
+    monkeypatch.setattr("pagetune.evaluation.dataset.encode_set", lambda *given: encoded)
+    recipe = load_recipe(None, ["dataset.train=t", "dataset.eval=e", "evaluate.resamples=100"])
+    grid = judge_deployment(Pipeline(workspace.root, recipe))
+    assert grid.reference.ndcg == 1
+    assert (grid.queries, grid.pages) == (2, 3)

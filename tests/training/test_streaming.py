@@ -1,0 +1,106 @@
+"""A fit's references, lengths and budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+import _tiny
+from pagetune.examples.visual import ImageTrainSet, make_train_set
+from pagetune.models.loading import load_model
+from pagetune.recipe import FitRecipe, ModelRecipe
+from pagetune.training.budget import measure
+from pagetune.training.feeding import Job, Preparer, Reference, Route
+from pagetune.training.lengths import Lengths
+from pagetune.training.representations import Vectors
+from pagetune.training.streaming import Streaming
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("qwen") / "model"
+    shape: dict[str, Any] = {"hidden": 32, "layers": 1, "heads": 2, "vision_hidden": 32, "vision_layers": 1}
+    return load_model(ModelRecipe(name=str(_tiny.tiny_qwen3_vl(folder, **shape)), max_pixels=60_000))
+
+
+@pytest.fixture(scope="module")
+def train() -> ImageTrainSet:
+    pages = [Image.new("RGB", (64 + 40 * number, 90), (number * 20, 0, 0)) for number in range(6)]
+    rows = [
+        {"query": f"page {number % 5}", "image": pages[number], "negative_0": pages[(number + 1) % 6]}
+        for number in range(6)
+    ]
+    return make_train_set(rows)
+
+
+@pytest.mark.parametrize("size", [(64, 90), (200, 300), (1000, 1400), (90, 800)])
+def test_lengths_are_those_of_the_models_own_preprocessing(model: Any, size: tuple[int, int]) -> None:
+    route = Route("document", "look: ", pictures=True)
+    seen = model.preprocess([Image.new("RGB", size)], prompt="look: ", task="document")["attention_mask"].sum()
+    assert Lengths(model).picture(*size, route) == pytest.approx(int(seen), rel=0.15)
+    text = "how are names resolved"
+    asked = model.preprocess([text], prompt="ask: ", task="query")["attention_mask"].sum()
+    assert Lengths(model).text(text, Route("query", "ask: ")) == int(asked)
+
+
+def test_a_batch_holds_references_and_every_answer_of_a_query(model: Any, train: ImageTrainSet, tmp_path: Path) -> None:
+    streaming = Streaming(model, train, {"query": "ask: "}, FitRecipe(workers=0), tmp_path)
+    dataset = streaming.dataset()
+    assert dataset.column_names == ["query", "image", "negative_0"]
+    batch = streaming.collator([dataset[row] for row in (0, 1)])
+    queries, images, negatives = (batch[f"{name}_input_ids"] for name in dataset.column_names)
+    assert [entry.place for entry in queries.entries] == ["page 0", "page 1"]
+    # The second page is the first row's negative: one content.
+    assert images.entries[1].key == negatives.entries[0].key
+    assert images.entries[0].length < images.entries[1].length
+    # Rows 0 and 5 ask the same and are answered by two pages.
+    answers = queries.relevant["page 0"]
+    assert answers == {train.keys["image"][0], train.keys["image"][5]}
+    features = streaming.feeder.prepare(Job(images.entries, images.route))
+    expected = model.preprocess([train.image(row) for row in (0, 1)], task="document")
+    assert torch.equal(features["pixel_values"], expected["pixel_values"])
+
+
+def test_a_measured_budget_is_noted_and_leaves_the_model_as_it_was(model: Any, train: ImageTrainSet) -> None:
+    before = {name: weight.detach().clone() for name, weight in model.named_parameters()}
+    state = torch.random.get_rng_state()
+    streaming = Streaming(model, train, {}, FitRecipe(workers=0))
+    noted: dict[str, Any] = {}
+    budget = streaming.budget(noted)
+    assert budget.tokens is not None
+    assert budget.tokens >= max(streaming.collator([streaming.dataset()[5]])["image_input_ids"].entries[0].length, 1)
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert all(weight.grad is None and torch.equal(before[name], weight) for name, weight in model.named_parameters())
+    assert Streaming(model, train, {}, FitRecipe(workers=0)).budget(noted) == budget
+    fixed = FitRecipe(workers=0, mini_batch_tokens=500, graph_memory=0)
+    given = Streaming(model, train, {}, fixed).budget({})
+    assert (given.tokens, given.items, given.keep_bytes) == (500, None, 0)
+
+
+def test_a_page_too_large_for_the_memory_says_so_and_a_larger_trial_only_ends_the_search(
+    model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pages = [Reference(Image.new("RGB", (64, 64)), "a", 20)]
+    prepare = Preparer(model.preprocess, lambda place: place)
+    own = Vectors.forward
+
+    def scarce(most: int) -> Any:
+        def forward(model: Any, features: dict[str, Any]) -> Any:
+            if len(features["input_ids"]) > most:
+                raise torch.OutOfMemoryError("made up")
+            return own(model, features)
+
+        return staticmethod(forward)
+
+    route = Route(pictures=True)
+    monkeypatch.setattr(Vectors, "forward", scarce(1))
+    budget, trials = measure(model, Vectors, prepare, pages, route)
+    assert [trial.items for trial in trials] == [1]
+    assert budget.tokens == 20
+    monkeypatch.setattr(Vectors, "forward", scarce(0))
+    with pytest.raises(torch.OutOfMemoryError):
+        measure(model, Vectors, prepare, pages, route)
