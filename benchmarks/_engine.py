@@ -26,9 +26,10 @@ DROPOUT = 0.1
 NAMES = ("query", "image", "negative_0")
 Gradients = dict[str, torch.Tensor]
 
-ROUNDING = 1e-3
+ROUNDING = 5e-3
 """Of the whole gradient: a parameter's share under this is measured against this. That of a key's bias is 0 by right,
-and nothing but rounding: it has no relative error."""
+and nothing but rounding: it has no relative error; upstream's mini-batches of one and of two are 2e-5 apart in a bias
+of SigLIP's head that has 0.25% of the gradient."""
 
 
 @dataclass
@@ -163,10 +164,10 @@ def qwen(folder: Path, rows: int = 8) -> Case:
 
 def router(folder: Path, rows: int = 8) -> Case:
     """A text encoder and a picture encoder, routed by what an input is."""
-    text = _once(_tiny.tiny_text_encoder, folder / "text", hidden=32, layers=2, heads=2)
-    image = _once(_tiny.tiny_siglip, folder / "image", hidden=32, layers=2, heads=2, image_size=64)
-    spec = ModelRecipe(name=str(text), kind="router", image_model=str(image), projection=32)
-    return Case(load_model(spec), drawn(rows), matryoshka=(32, 8))
+    text = _once(_tiny.tiny_text_encoder, folder / "text", hidden=128, layers=2, heads=4)
+    image = _once(_tiny.tiny_siglip, folder / "image", hidden=128, layers=2, heads=4, image_size=64)
+    spec = ModelRecipe(name=str(text), kind="router", image_model=str(image), projection=128)
+    return Case(load_model(spec), drawn(rows), matryoshka=(128, 32))
 
 
 def light(folder: Path, rows: int = 8) -> Case:

@@ -36,6 +36,8 @@ def check_report(browser: Browser, file: Path, look: Callable[[str], None] | Non
     """
     look = look or (lambda _: None)
     figures = json.loads((file.parent / "metrics.json").read_text(encoding="utf-8"))
+    browser.errors.clear()
+    browser.requests.clear()
     browser.look()
     seconds = browser.open(file)
     # A theme that was chosen in another report holds for this one too.

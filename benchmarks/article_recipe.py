@@ -137,7 +137,7 @@ def check(seen: dict[str, Any], summaries: dict[str, Any], recipe: Any, folder: 
         ("evaluations", sum("eval_ndcg@10" in moment for moment in trainer.state.log_history), 10),
         ("queries judged", len(trainer.evaluator.chosen.queries), QUERIES),
         ("pages judged", len(trainer.evaluator.chosen.page_ids), QUERIES * (NEGATIVES + 1)),
-        ("dimensions judged", [int(size) for size in summaries["evaluate"]["by_dimension"]["tuned"]], DIMENSIONS),
+        ("dimensions judged", [int(size) for size in summaries["evaluate"]["by_dimension"]], DIMENSIONS),
         ("one vector a page", is_late(model), False),
         ("truncation, in the folder", saved.get("truncate_dim"), 1024),
         ("truncation, loaded", reloaded.truncate_dim, 1024),

@@ -4,8 +4,8 @@
 
 A small random Qwen3-VL makes one step on triplets of a query and two pages of 600 x 600 pixels, all different, each
 batch in a process of its own, whose peak (with its workers') the operating system counts. Upstream's preprocessing and
-cached loss, with a mini-batch of one page, do the same beside it, up to 128 triplets. Claim: the engine's peak at 512 triplets
-is under 10% above that at 32.
+cached loss, with a mini-batch of one page, do the same beside it, up to 128 triplets. Claim: the engine's peak at 512
+triplets is under 10% above that at 32.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ model is dense: the loss, and the gradient of every parameter by its norm, again
 - With dropout on, in mini-batches of the same rows: no, some and all graphs kept; features preprocessed up front as
   upstream has them, and references through worker processes.
 - Without dropout, which other mini-batches draw otherwise: random budgets of tokens, items and graphs over all columns,
-  and pages that stand several times in the batch.
-- Every direction, partition and hardness weighting of the loss.
+  every direction, partition and hardness weighting of the loss, and pages that stand several times in the batch. Other
+  mini-batches round otherwise: what upstream differs from itself by, at other sizes, is printed beside; and the same in
+  double precision, where rounding is out of sight.
 - In two gloo processes with DistributedDataParallel: each by itself, gathered, and with gradients accumulated.
 """
 
@@ -64,30 +65,31 @@ def with_the_same_dropout(case: Case, feeder: Feeder) -> Iterator[tuple[str, flo
 def with_any_budget(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
     case.model.eval()
     rng = random.Random(17)
+    lengths = [entry.length for column in case.referenced(feeder) for entry in column["input_ids"].entries]
+
+    def worst(budgets: list[Budget], keys: Any = (), **options: Any) -> float:
+        expected = measured(case, case.upstream(MINI, **options), case.preprocessed())
+        engines = [StreamingCachedLoss(case.upstream(MINI, **options), budget) for budget in budgets]
+        return max(off(expected, measured(case, each, case.referenced(feeder, keys))) for each in engines)
+
+    def drawn() -> Budget:
+        tokens, items = rng.randint(max(lengths) // 2, 8 * max(lengths)), rng.choice([None, rng.randint(1, 9)])
+        return Budget(tokens, items, keep_bytes=rng.choice([0, rng.randint(1, 10**8), 10**12]))
+
     expected = measured(case, case.upstream(MINI), case.preprocessed())
-    longest = max(max(each["input_ids"].entries, key=lambda e: e.length).length for each in case.referenced(feeder))
-    worst = 0.0
-    for _ in range(BUDGETS):
-        tokens, items = rng.randint(longest // 2, 8 * longest), rng.choice([None, rng.randint(1, 9)])
-        budget = Budget(tokens, items, keep_bytes=rng.choice([0, rng.randint(1, 10**8), 10**12]))
-        engine = StreamingCachedLoss(case.upstream(MINI), budget)
-        worst = max(worst, off(expected, measured(case, engine, case.referenced(feeder))))
-    yield f"{BUDGETS} random budgets", worst
+    others = [measured(case, case.upstream(size), case.preprocessed()) for size in (1, 3, ROWS)]
+    print(f"  (upstream from itself at other mini-batch sizes: {max(off(expected, other) for other in others):.1e})")
+    yield f"{BUDGETS} random budgets", worst([drawn() for _ in range(BUDGETS)])
     if not case.late:
-        worst = 0.0
-        for options in OPTIONS:
-            expected = measured(case, case.upstream(MINI, **options), case.preprocessed())
-            engine = StreamingCachedLoss(case.upstream(MINI, **options), Budget(3 * longest, keep_bytes=10**7))
-            worst = max(worst, off(expected, measured(case, engine, case.referenced(feeder))))
-        yield f"{len(OPTIONS)} forms of the loss", worst
+        yield f"{len(OPTIONS)} forms of the loss", max(worst([drawn()], **options) for options in OPTIONS)
     case.columns[2][1] = case.columns[2][5] = case.columns[1][0]
     case.columns[2][2] = case.columns[1][7]
     seen: dict[int, str] = {}
     keys = [[seen.setdefault(id(content), f"content {len(seen)}") for content in column] for column in case.columns]
-    expected = measured(case, case.upstream(MINI), case.preprocessed())
-    engine = StreamingCachedLoss(case.upstream(MINI), Budget(3 * longest, keep_bytes=10**7))
-    value = off(expected, measured(case, engine, case.referenced(feeder, keys)))
-    yield f"{engine.account.repeated} pages a second time in the batch", value
+    yield "3 pages a second time in the batch", worst([drawn() for _ in range(3)], keys)
+    case.model.double()
+    yield "the same in double precision", worst([drawn() for _ in range(3)], keys)
+    case.model.float()
 
 
 def main() -> int:

@@ -390,7 +390,7 @@ def late(place: Path, words: list[str]) -> list[Row]:
     )
     rows.append(
         case(
-            Row("late", "index: not renormalised after truncating", "index", ("un-normalised vectors",)),
+            Row("late", "index: tokens truncated", "index", ("wrong truncation",)),
             lambda: clean.check(clean.folder, store=spoilt(lambda rows: rows[:, :INDEXED])),
         )
     )

@@ -77,6 +77,10 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert "judged: 30 queries, 30 pages; NDCG: linear gain" in shown.stdout
     assert "without BM25: the set has no text of its pages" in shown.stdout
     assert evaluated["verdict"] in shown.stdout.replace("\n", " ")
+    assert "guard" not in summaries["evaluate"]
+    guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={rows / 'train'}"])
+    told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]
+    assert json.loads((tmp_path / "ws" / "runs" / "evaluate" / "guard.json").read_text())["sentence"] == told
     saved = json.loads((tmp_path / "ws" / "model" / "config_sentence_transformers.json").read_text())
     assert saved["truncate_dim"] == 16
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]

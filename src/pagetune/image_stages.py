@@ -52,6 +52,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
     from pagetune.evaluation.dataset import dataset_queries, encode_set, lexical
     from pagetune.evaluation.evaluate import Conditions, evaluate_systems
+    from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.visual import load_eval_set
     from pagetune.models.late_interaction import is_late
@@ -62,10 +63,12 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     chosen = load_eval_set(recipe.dataset)
     bm25, words = lexical(chosen, recipe.dataset, workspace.cache / "texts", ocr=recipe.evaluate.ocr, progress=progress)
-    encoded = []
+    guard, encoded, guarded = open_guard(recipe), [], []
     for folder in (None, workspace.model):
         model = whole(load_model(recipe.model, folder))
         encoded.append(encode_set(model, chosen, recipe.model, workspace.cache / "vectors", progress))
+        if guard is not None:
+            guarded.append(guard.scores(model, workspace.cache, progress))
     report = evaluate_systems(
         dataset_queries(chosen, recipe.dataset),
         chosen.qrels,
@@ -77,7 +80,8 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         conditions=Conditions(name_of(chosen.name), masked=False, words=words),
     )
     maps = draw_heatmaps(model, report, chosen.image) if is_late(model) else Heatmaps()
-    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps))
+    forgotten = guard.report(*guarded) if guard is not None else None
+    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps), forgotten)
 
 
 def stamp(recipe: DatasetRecipe) -> list[list[Any]]:

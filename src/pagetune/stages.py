@@ -228,6 +228,7 @@ def by_image(model: Any) -> bool:
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base, tuned, BM25 and fused on the held-out queries, every page masked; metrics, runs and the report."""
     from pagetune.evaluation.evaluate import Encoded, evaluate_systems
+    from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.datasets import load_data
     from pagetune.models.late_interaction import is_late
@@ -240,11 +241,13 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     pages = answerable(store.pages())
     data = load_data(workspace.data)
     queries = data.of("test")
-    encoded = []
+    guard, encoded, guarded = open_guard(recipe), [], []
     for folder in (None, workspace.model):
         model = whole(load_model(recipe.model, folder))
         vectors = encode(pipeline, model, pages, data.masks)
         encoded.append(Encoded(encode_asked(model, [query.text for query in queries]), vectors))
+        if guard is not None:
+            guarded.append(guard.scores(model, workspace.cache, pipeline.progress))
     report = evaluate_systems(
         queries,
         data.qrels("test"),
@@ -256,7 +259,8 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     )
     prune(workspace.cache / "vectors")
     maps = draw_heatmaps(model, report, _seen(pipeline, model, data.masks)) if is_late(model) else Heatmaps()
-    return keep_evaluation(pipeline, report, workspace_story(pipeline, store, maps))
+    forgotten = guard.report(*guarded) if guard is not None else None
+    return keep_evaluation(pipeline, report, workspace_story(pipeline, store, maps), forgotten)
 
 
 def whole(model: Any) -> Any:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.progress import SILENT, Progress
-from pagetune.workspace import file_digest
+from pagetune.workspace import file_digest, write_atomically
 
 if TYPE_CHECKING:
     from pagetune.evaluation.evaluate import EvaluationReport
+    from pagetune.evaluation.guard import GuardReport
     from pagetune.evaluation.heatmaps import Heatmaps
     from pagetune.evaluation.report import Story
     from pagetune.evaluation.thumbnails import PageImage
@@ -23,17 +25,24 @@ COUNTED = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documen
 TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
 
 
-def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
-    """Write the run's folder; the summary of the stage."""
+def keep_evaluation(
+    pipeline: Pipeline, report: EvaluationReport, story: Story, guarded: GuardReport | None = None
+) -> dict[str, Any]:
+    """Write the run's folder; the summary of the stage. `guarded`: what became of a general set beside it."""
     from pagetune.evaluation.output import write_run
 
     folder = pipeline.workspace.runs / "evaluate"
     write_run(report, folder, story, pipeline.progress)
-    return {
+    summary = {
         "content": file_digest(folder / "metrics.json"),
         **report.summary(),
         "report": "runs/evaluate/report.html",
     }
+    if guarded is not None:
+        write_atomically(folder / "guard.json", json.dumps(guarded.to_json(), indent=1))
+        pipeline.progress.say(f"evaluate: {guarded.sentence}")
+        summary["guard"] = guarded.sentence
+    return summary
 
 
 def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: bool = True) -> Path:

@@ -24,8 +24,10 @@ SIDES = (560, 440, 340, 260)
 LARGE = 900
 """Of the pages that are to be read: their text is legible."""
 QUALITY = 55
-_SAMPLE = 24
-"""Pages by which the size of all is estimated."""
+_SAMPLE = 48
+"""Pages by which the size of all is estimated: those vary by a factor of ten."""
+_SPARE = 1.1
+"""So much larger than estimated they may all be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ def make_thumbnails(
                 found[page] = made
                 room -= size
             else:
-                # The size of a page varies by a factor of ten: some that come later may fit, but not many.
+                # Some that come later may be small enough, but not many.
                 left += 1
                 if left > _SAMPLE:
                     break
@@ -89,8 +91,8 @@ def encode(picture: Image, side: int, quality: int = QUALITY) -> bytes:
 
 
 def written(content: bytes) -> int:
-    """Bytes of it in base64."""
-    return 4 * -(-len(content) // 3)
+    """Bytes of it in base64, and of its place in a list."""
+    return 4 * -(-len(content) // 3) + 12
 
 
 def _side(pages: Sequence[str], image: PageImage, budget: int) -> int:
@@ -99,7 +101,7 @@ def _side(pages: Sequence[str], image: PageImage, budget: int) -> int:
     shown = pages[::step]
     for side in SIDES:
         sizes = [written(made) for page in shown if (made := _thumbnail(image, page, side)) is not None]
-        if sizes and 1.05 * sum(sizes) / len(sizes) * len(pages) <= budget:
+        if sizes and _SPARE * sum(sizes) / len(sizes) * len(pages) <= budget:
             return side
     return SIDES[-1]
 

@@ -181,7 +181,9 @@ def check_parity(
             step, found = _check_folder(Way(name, load, folder, dimension, allowed, batch), model, known)
             steps.append(step)
             vectors = found if name == "saved" else vectors
-    width = min(index_dimension or vectors.width, vectors.width) if store is not None else None
+    # An index keeps the tokens of late interaction at their width.
+    asked = vectors.width if is_late(model) else index_dimension or vectors.width
+    width = min(asked, vectors.width) if store is not None else None
     if store is not None and width is not None:
         steps.append(_check_index(store, _at_rest(vectors, recipe, model), width, known.spread))
     return ParityReport(

@@ -160,13 +160,9 @@ class _Stream(Stream):
                 losses += 1
                 if losses > RESTARTS:
                     raise self._given_up(begun, f"{lost}, {losses} times now") from lost
-            # It was the first in its worker's queue, so it was this one's turn; the others there are asked for again.
-            self.begun = deque(
-                self.feeder._begin(each.job, each.place)
-                if each.worker is begun.worker and is_lost(each.future)
-                else each
-                for each in self.begun
-            )
+            # It alone: what else this worker was asked for waits for its turn, so that none is taken for another. (The
+            # answer to one is lost too if the next ends the worker before it was fetched.)
+            self.begun[0] = self.feeder._begin(begun.job, begun.place)
 
     def _result(self, begun: _Begun) -> Features:
         try:
