@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss, MatryoshkaLoss
 
 from _drawn import choose_pages, draw, vocabulary
@@ -34,7 +35,7 @@ from pagetune.training.lengths import Lengths
 from pagetune.training.references import Column, ReferenceCollator
 from pagetune.training.representations import Vectors
 
-TRIPLETS, SIDE, STEPS = 8, 600, 4
+TRIPLETS, SIDE, STEPS = 8, 600, 6
 SIZES = (1, 2, 4)
 DIMENSIONS = [256, 128, 64]
 CLAIM, STALL = 1.25, 0.05
@@ -46,9 +47,11 @@ def main() -> int:
             Path(name) / "model", hidden=256, layers=4, heads=4, vision_hidden=256, vision_layers=4, words=vocabulary()
         )
         model = load_model(ModelRecipe(name=str(folder), min_pixels=784, max_pixels=SIDE * SIDE))
-        model.train()
+        bounds = {"min_pixels": 784, "max_pixels": SIDE * SIDE}
+        upstream = SentenceTransformer(str(folder), processor_kwargs=bounds, local_files_only=True)
         queries, pages = write_pages()
-        plain = Upstream(model, queries, pages)
+        plain = Upstream(upstream.train(), queries, pages)
+        model.train()
         tried = {size: plain.step(size)[0] for size in (SIZES[0], *SIZES)}
         best = min(tried, key=lambda size: tried[size])
         with Engine(model, queries, pages) as engine:

@@ -58,6 +58,9 @@ def load_model(recipe: ModelRecipe, path: Path | None = None) -> Any:
 
 def settle(model: Any, spec: Spec, *, asked: bool) -> None:
     """Bounds, prompts and padding as the spec has them, whatever the checkpoint brought along."""
+    from pagetune.models.patches import multiply_patches
+
+    multiply_patches(model)
     bound_pixels(model, spec.min_pixels, spec.max_pixels, required=asked)
     model.prompts.update(spec.prompts())
     kind = getattr(getattr(getattr(model[0], "model", None), "config", None), "model_type", "")
