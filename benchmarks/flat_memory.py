@@ -10,7 +10,6 @@ triplets is under 10% above that at 32.
 
 from __future__ import annotations
 
-import io
 import resource
 import subprocess
 import sys
@@ -35,6 +34,7 @@ def main() -> int:
 
         sizes = {"hidden": 64, "layers": 1, "heads": 4, "vision_hidden": 64, "vision_layers": 1}
         model = tiny_qwen3_vl(Path(name) / "model", words=vocabulary(), **sizes)
+        write_pages(Path(name), 2 * max(OURS))
         peaks: dict[str, dict[int, float]] = {"engine": {}, "upstream": {}}
         for side, batches in (("engine", OURS), ("upstream", THEIRS)):
             for batch in batches:
@@ -66,7 +66,7 @@ def one(side: str, batch: int, folder: str) -> None:
 
     torch.set_num_threads(1)
     model = load_model(ModelRecipe(name=folder, min_pixels=784, max_pixels=SIDE * SIDE)).train()
-    pages = page_bytes(2 * batch)
+    pages = [Path(folder).with_name(f"{number}.jpg") for number in range(2 * batch)]
     queries = [f"{number} report with red bars" for number in range(batch)]
     loss = MatryoshkaLoss(model, CachedMultipleNegativesRankingLoss(model, mini_batch_size=1), [64, 32])
     peak = Peak()
@@ -80,7 +80,7 @@ def one(side: str, batch: int, folder: str) -> None:
     print(peak.end())
 
 
-def engine_step(model: Any, loss: Any, queries: list[str], pages: list[bytes]) -> None:
+def engine_step(model: Any, loss: Any, queries: list[str], pages: list[Path]) -> None:
     from pagetune.training.feeding import Feeder, Preparer, Reference, Route
     from pagetune.training.gradient_cache import StreamingCachedLoss
     from pagetune.training.lengths import Lengths
@@ -105,23 +105,20 @@ def engine_step(model: Any, loss: Any, queries: list[str], pages: list[bytes]) -
         engine(features, None).backward()
 
 
-def page_bytes(count: int) -> list[bytes]:
-    """Pages as JPEG: what a dataset holds of them is small, and is there in both."""
+def write_pages(folder: Path, count: int) -> None:
+    """Pages as JPEG on disk, where a dataset has them."""
     from _drawn import choose_pages, draw
 
     drawn, _ = choose_pages(count, 0, seed=11)
-    found = []
-    for page in drawn:
-        buffer = io.BytesIO()
-        draw(page, 1).resize((SIDE, SIDE)).save(buffer, "JPEG", quality=80)
-        found.append(buffer.getvalue())
-    return found
+    for number, page in enumerate(drawn):
+        draw(page, 1).resize((SIDE, SIDE)).save(folder / f"{number}.jpg", quality=80)
 
 
-def decode(content: bytes) -> Any:
+def decode(page: Path) -> Any:
     from PIL import Image
 
-    return Image.open(io.BytesIO(content)).convert("RGB")
+    with Image.open(page) as image:
+        return image.convert("RGB")
 
 
 class Peak:

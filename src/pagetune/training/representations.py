@@ -34,12 +34,9 @@ class Representations(ABC):
     def gradient(self, row: int, like: Tensor) -> Tensor:
         """What the loss says of one row, summed over its places, of the shape of `like`."""
 
+    @abstractmethod
     def put(self, places: Sequence[int], output: Output) -> None:
         """Take the values of a mini-batch."""
-        values, masks = output
-        for number, place in enumerate(places):
-            self.rows[place] = values[number].detach()
-            self.masks[place] = None if masks is None else masks[number]
 
     def loss(self, cached: Any, columns: Sequence[Sequence[int]], labels: Tensor | None) -> Tensor:
         """The loss of the batch; where gradients are on, those of every row are there afterwards."""
@@ -65,9 +62,19 @@ class Representations(ABC):
 class Vectors(Representations):
     """One vector a row."""
 
+    _kept: Tensor | None = None
+
     @staticmethod
     def forward(model: Any, features: dict[str, Any]) -> Output:
         return model(features)["sentence_embedding"], None
+
+    def put(self, places: Sequence[int], output: Output) -> None:
+        values = output[0].detach()
+        if self._kept is None:
+            # At once: small vectors between freed activations would scatter what is free.
+            self._kept = values.new_empty((len(self.rows), *values.shape[1:]))
+        for place, value in zip(places, values, strict=True):
+            self.rows[place] = self._kept[place].copy_(value)
 
     def _columns(self, columns: Sequence[Sequence[int]]) -> list[Any]:
         stacked = torch.stack([row for row in self.rows if row is not None])
@@ -90,6 +97,12 @@ class Tokens(Representations):
     def forward(model: Any, features: dict[str, Any]) -> Output:
         made = model(features, task=features.get("task"))
         return made["token_embeddings"], made["attention_mask"].bool()
+
+    def put(self, places: Sequence[int], output: Output) -> None:
+        values, masks = output
+        assert masks is not None
+        for number, place in enumerate(places):
+            self.rows[place], self.masks[place] = values[number].detach(), masks[number]
 
     def _columns(self, columns: Sequence[Sequence[int]]) -> list[Any]:
         from torch.nn.utils.rnn import pad_sequence

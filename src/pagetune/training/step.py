@@ -17,7 +17,7 @@ from torch import Tensor
 from pagetune.training.feeding import Features, Stream
 from pagetune.training.memory import GraphMeter
 from pagetune.training.mini_batches import Budget, cut, padded
-from pagetune.training.moments import Moment
+from pagetune.training.moments import Moment, slots
 from pagetune.training.replicas import several, without_wrapper
 from pagetune.training.representations import Representations
 
@@ -93,9 +93,9 @@ class Step:
 
     def embed(self) -> None:
         """Every row through the model, for the first time."""
-        meter = GraphMeter(self.model)
-        for rows, features in zip(self.groups, self._stream(self.groups), strict=True):
-            self._minis.append(self._embedded(rows, features, meter))
+        meter, room = GraphMeter(self.model), slots(len(self.groups))
+        for rows, features, slot in zip(self.groups, self._stream(self.groups), room, strict=True):
+            self._minis.append(self._embedded(rows, features, meter, slot))
 
     def make_loss(self) -> None:
         """The loss, and what it says of each row."""
@@ -131,10 +131,10 @@ class Step:
         self._streams.append(self.batch.stream(groups, self.device))
         return self._streams[-1]
 
-    def _embedded(self, rows: list[int], features: Features, meter: GraphMeter) -> MiniBatch:
+    def _embedded(self, rows: list[int], features: Features, meter: GraphMeter, slot: Tensor) -> MiniBatch:
         """A mini-batch through the model, its graph kept if there is room for it."""
         # Of the time before: the model draws its dropout.
-        mini = MiniBatch(rows, Moment(self.model) if torch.is_grad_enabled() else None)
+        mini = MiniBatch(rows, Moment(self.model, slot) if torch.is_grad_enabled() else None)
         kind, tokens = self.batch.kinds[rows[0]], padded(self.batch.lengths, rows)
         expected = self._bytes_a_token.get(kind, 0.0) * tokens
         if mini.moment is not None and 0 < self.budget.keep_bytes >= self.kept_bytes + expected:
