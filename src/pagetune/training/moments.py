@@ -20,6 +20,7 @@ class Moment(RandContext):
         """`slot`: where the state of the CPU's generator is kept, one of `slots`; without it, in memory of its own."""
         devices = {parameter.device: parameter for parameter in model.parameters()}
         super().__init__(*devices.values())
+        self._slot = slot
         if slot is not None:
             self.fwd_cpu_state = slot.copy_(self.fwd_cpu_state)
         self._casts = [
@@ -28,6 +29,9 @@ class Moment(RandContext):
         ]
 
     def __enter__(self) -> None:
+        if self._slot is not None:
+            # A generator that is handed a part of a larger tensor reads outside of it (seen with torch 2.15).
+            self.fwd_cpu_state = self._slot.clone()
         super().__enter__()
         for cast in self._casts:
             cast.__enter__()
@@ -36,6 +40,8 @@ class Moment(RandContext):
         for cast in reversed(self._casts):
             cast.__exit__(*exc)
         super().__exit__(*exc)
+        if self._slot is not None:
+            self.fwd_cpu_state = self._slot
 
 
 def slots(count: int) -> Tensor:
