@@ -25,8 +25,9 @@ def find_chromium() -> str | None:
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """A browser with a profile of its own, which both go with it. It has no network: every host resolves to nothing."""
+def chromium(*, local: bool = False) -> Iterator[Browser]:
+    """A browser with a profile of its own, which both go with it. It has no network: every host resolves to nothing,
+    but 127.0.0.1 where it is to see a server of ours (`local`)."""
     command = find_chromium()
     if command is None:
         raise FileNotFoundError("no Chromium is installed; name one in PAGETUNE_CHROMIUM")
@@ -36,7 +37,7 @@ def chromium() -> Iterator[Browser]:
             *("--headless=new", "--remote-debugging-pipe", f"--user-data-dir={profile}", "--no-first-run"),
             *("--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"),
             *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio"),
-            "--host-resolver-rules=MAP * ~NOTFOUND",
+            f"--host-resolver-rules=MAP * ~NOTFOUND{', EXCLUDE 127.0.0.1' if local else ''}",
         ]
 
         def hand_over() -> None:
@@ -44,6 +45,9 @@ def chromium() -> Iterator[Browser]:
             reading, writing = os.dup(to_browser[0]), os.dup(to_us[1])
             os.dup2(reading, 3)
             os.dup2(writing, 4)
+            # Where they had these numbers already, dup2 has left them to be closed.
+            os.set_inheritable(3, True)
+            os.set_inheritable(4, True)
 
         process = subprocess.Popen(
             [command, *flags, "about:blank"],
@@ -86,11 +90,11 @@ class Browser:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
 
-    def open(self, file: Path) -> float:
-        """Open a file, wait until it has loaded; the seconds that it took."""
+    def open(self, place: Path | str) -> float:
+        """Open a file or an address, wait until it has loaded; the seconds that it took."""
         began = time.monotonic()
         self._events.clear()
-        self.send("Page.navigate", url=file.resolve().as_uri())
+        self.send("Page.navigate", url=place if isinstance(place, str) else place.resolve().as_uri())
         self._wait("Page.loadEventFired")
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
         return time.monotonic() - began

@@ -62,15 +62,17 @@ def once(
     from pagetune.evaluation.metrics import MAIN_METRIC, score_run
     from pagetune.evaluation.retrieval import rank_pages
     from pagetune.evaluation.significance import compare
-    from pagetune.models.pictures import encode_pictures, encode_texts
+    from pagetune.models.pictures import encode_texts
+    from pagetune.recipe import ModelRecipe
+    from pagetune.training.page_encoding import PageImages, encode_pictures
 
     qrels = {query: {page: 1} for query, page in answers.items()}
     found: Figures = {}
     per_query: dict[tuple[str, int], Any] = {}
     grids = {}
     for name, model in models.items():
-        keys = {page: page for page in pages}
-        vectors = encode_pictures(model, keys, lambda ids: (pages[page] for page in ids), batch_size=BATCH)
+        images = PageImages({page: page for page in pages}, pages.__getitem__, lambda page: pages[page].size)
+        vectors = encode_pictures(model, images, ModelRecipe(encode_batch=BATCH))
         asked = encode_texts(model, list(queries.values()), batch_size=BATCH)
         grids[name] = deployment_grid(list(queries), asked, vectors, qrels, dimensions=DIMENSIONS)
         for dimension in DIMENSIONS:

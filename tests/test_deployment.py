@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from _tiny_reranker import tiny_text_reranker
 from pagetune import Pipeline, load_recipe
 from pagetune.deployment import encode_tuned, judge_deployment
+from pagetune.errors import WorkspaceError
+from pagetune.evaluation.false_negatives import Suspect, confirm, write_suspects
 from pagetune.examples.datasets import RetrievalData, save_data
 from pagetune.records import Judgement, Page, Query
 from pagetune.workspace import Workspace
@@ -56,6 +59,42 @@ def test_the_grid_has_the_dimensions_that_were_trained(pipeline: Pipeline) -> No
     assert grid.reference.vectors_per_page > 1
 
 
+def test_what_was_reviewed_counts_in_the_grid_too(pipeline: Pipeline) -> None:
+    query = next(iter(encode_tuned(pipeline).qrels))
+    other = next(page for page in encode_tuned(pipeline).pages.ids if page not in encode_tuned(pipeline).qrels[query])
+    text = encode_tuned(pipeline).queries[query]
+    write_suspects([Suspect(query, text, other, "", {"base": 1}, {"base": 2})], pipeline.workspace.reviews)
+    confirm(pipeline.workspace.reviews, query, other, by="Ada", grade=1)
+    assert encode_tuned(pipeline).qrels[query][other] == 1
+
+
+def test_the_depth_of_the_reranker_is_an_axis(pipeline: Pipeline, tmp_path: Path) -> None:
+    name = tiny_text_reranker(tmp_path / "reranker", hidden=32, layers=1, heads=2)
+    keys = [f"rerank.name={name}", "rerank.weight=0.5", "fit.matryoshka=[32]", "evaluate.resamples=100"]
+    reranked = Pipeline(pipeline.workspace.root, load_recipe(None, keys))
+    grid = judge_deployment(reranked, depths=(3, 5))
+    assert [sum(cell.setting.reranked == depth for cell in grid.cells) for depth in (0, 3, 5)] == [8, 8, 8]
+    plain, slow = grid.cells[0], grid.cells[9]
+    assert (plain.setting.name, slow.setting.name) == (
+        "32 dimensions, float32",
+        "32 dimensions, float32, the first 5 reranked",
+    )
+    assert slow.ms_per_query > plain.ms_per_query
+    kept = {
+        file: file.stat().st_mtime_ns for file in (reranked.workspace.cache / "scores").rglob("*") if file.is_file()
+    }
+    assert kept
+    again = judge_deployment(reranked, depths=(3, 5))
+    assert [cell.ndcg for cell in again.cells] == [cell.ndcg for cell in grid.cells]
+    scores = reranked.workspace.cache / "scores"
+    assert {file: file.stat().st_mtime_ns for file in scores.rglob("*") if file.is_file()}.keys() == kept.keys()
+
+
+def test_without_a_reranker_there_is_no_such_axis(pipeline: Pipeline) -> None:
+    with pytest.raises(WorkspaceError, match="has no reranker yet"):
+        judge_deployment(pipeline, depths=(5,))
+
+
 def test_a_run_over_a_dataset_is_judged_on_its_evaluation_set(
     tmp_path: Path, tiny_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +105,8 @@ def test_a_run_over_a_dataset_is_judged_on_its_evaluation_set(
     workspace = Workspace(tmp_path / "ws").create()
     workspace.model.mkdir()
     (workspace.model / "modules.json").write_text("[]")
-    chosen = SimpleNamespace(queries={"q1": "one", "q2": "two"}, qrels={"q1": {"a": 1}, "q2": {"b": 1}})
+    asked, judged = {"q1": "one", "q2": "two"}, {"q1": {"a": 1}, "q2": {"b": 1}}
+    chosen = SimpleNamespace(queries=asked, qrels=judged, page_ids=("a", "b", "c"))
     eye = np.eye(3, dtype=np.float32)
     encoded = SimpleNamespace(queries=[eye[:1], eye[1:2]], pages=PageVectors(("a", "b", "c"), eye, np.arange(3)))
     monkeypatch.setattr("pagetune.models.loading.load_model", lambda recipe, path: tiny_model)

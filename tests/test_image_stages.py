@@ -71,12 +71,23 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert evaluated["conditions"]["collection"] == "judged"
     assert "evaluate.ocr=true" in evaluated["conditions"]["words"]
     report = {"metrics.json", "per-query.parquet", "report.html", "report.md", "run.trec", "base.trec", "story.json"}
-    assert {path.name for path in folder.iterdir()} == report
+    assert {path.name for path in folder.iterdir()} - {"suspects.json"} == report
+    assert (folder / "suspects.json").exists() == (evaluated["suspects"] > 0)
+    assert evaluated["slices"]["facets"].keys() <= {"length"}, "the set says nothing else of its queries"
     assert "data:image/webp" in (folder / "report.html").read_text(encoding="utf-8")
     shown = CliRunner().invoke(app, ["evaluate", "-w", str(tmp_path / "ws"), "-q"])
     assert "judged: 30 queries, 30 pages; NDCG: linear gain" in shown.stdout
     assert "without BM25: the set has no text of its pages" in shown.stdout
     assert evaluated["verdict"] in shown.stdout.replace("\n", " ")
+    gate = ["evaluate", "-w", str(tmp_path / "ws"), "-q", "--fail-under"]
+    closed = CliRunner().invoke(app, [*gate, "0.999"])
+    assert (closed.exit_code, "Failed: tuned NDCG@10" in closed.stdout) == (1, True)
+    assert CliRunner().invoke(app, [*gate, "0"]).exit_code == 0
+    reference = shutil.copytree(folder, tmp_path / "reference")
+    same = CliRunner().invoke(app, [*gate, str(reference), "--json"])
+    assert (same.exit_code, json.loads(same.stdout)["gate"]["passed"]) == (0, True)
+    own = CliRunner().invoke(app, [*gate, str(folder / "metrics.json")])
+    assert (own.exit_code, "is the run that this evaluation replaces" in own.stderr) == (1, True)
     assert "guard" not in summaries["evaluate"]
     guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={rows / 'train'}"])
     told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]

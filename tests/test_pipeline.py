@@ -10,6 +10,7 @@ import pytest
 
 from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.errors import RecipeError, WorkspaceError
+from pagetune.evaluation.false_negatives import Suspect, confirm, read_suspects, withdraw, write_suspects
 from pagetune.pipeline import NAMES
 
 SMALL = [
@@ -73,6 +74,33 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     hits = SearchEngine(root).search("how are names resolved", 3)
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert len({hit.page for hit in hits}) == 3
+
+
+def test_what_was_reviewed_counts_and_makes_the_evaluation_run_again(workspace: Path) -> None:
+    pipeline = Pipeline(workspace, load_recipe(None, SMALL))
+    folder = workspace / "runs" / "evaluate"
+    before = json.loads((folder / "metrics.json").read_text())
+    assert "kind of query" in before["slices"]["facets"]
+    query = before["greatest_gains"][0] if before["greatest_gains"] else before["greatest_losses"][0]
+    page = next(page for page in query["first"]["tuned"] if page not in query["judged"])
+    suspects = [
+        Suspect(query["query-id"], query["query"], page, query["judged"].popitem()[0], {"base": 1}, {"base": 2})
+    ]
+    write_suspects(suspects, workspace / "reviews")
+    confirm(workspace / "reviews", suspects[0].query, suspects[0].page, by="Ada")
+    plan = {step.stage: (step.action, step.reason) for step in pipeline.plan()}
+    assert plan["evaluate"] == ("run", "judgements were reviewed")
+    assert {action for stage, (action, _) in plan.items() if stage != "evaluate"} == {"keep"}
+    summary = pipeline.evaluate()
+    assert summary["conditions"]["reviewed"] == 1
+    assert summary["systems"]["tuned"]["metrics"] != before["systems"]["tuned"]["metrics"]
+    left = {(one.query, one.page) for one in read_suspects(workspace / "reviews", all=True)}
+    assert (suspects[0].query, suspects[0].page) not in left
+    assert "1 judgement is of somebody" in (folder / "report.html").read_text(encoding="utf-8")
+    assert pipeline.plan()[4].action == "keep"
+    withdraw(workspace / "reviews", suspects[0].query, suspects[0].page, by="Ada")
+    assert pipeline.plan()[4].reason == "judgements were reviewed"
+    assert pipeline.evaluate()["systems"] == before["systems"]
 
 
 def test_nothing_is_done_twice(workspace: Path) -> None:

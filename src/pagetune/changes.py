@@ -35,6 +35,11 @@ def difference(old: Parts, new: Parts) -> str:
 def _input_difference(old: Parts, new: Parts) -> str:
     if old.get("models", []) != new.get("models", []):
         return "the model's files changed"
+    if old.get("reviews") != new.get("reviews"):
+        return "judgements were reviewed"
+    for used, stage in (("retriever", "fit"), ("reranker", "rerank")):
+        if old.get(used) != new.get(used):
+            return f"{stage} made something new"
     if "dataset" in new and old.get("dataset") != new["dataset"]:
         return "the dataset's files changed"
     if "documents" not in new:

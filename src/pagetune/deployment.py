@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,9 @@ from pagetune.errors import WorkspaceError
 
 if TYPE_CHECKING:
     from pagetune.evaluation.grid import DeploymentGrid
-    from pagetune.evaluation.ranking import Qrels
+    from pagetune.evaluation.grid_reranking import Reranking
+    from pagetune.evaluation.ranking import Qrels, Run
+    from pagetune.evaluation.reranking import LogOdds
     from pagetune.evaluation.retrieval import Passages, Queries
     from pagetune.pipeline import Pipeline
 
@@ -27,12 +30,20 @@ class Encoding:
     vectors: Queries
     pages: Passages
     qrels: Qrels
+    read: Callable[[Any], tuple[Any, Mapping[str, str] | None]]
+    """A reranker -> how it reads the pages, and what decides their pictures."""
 
 
-def judge_deployment(pipeline: Pipeline, poolings: Sequence[int] = POOLINGS) -> DeploymentGrid:
-    """Judge every setting of the tuned model on the held-out queries. Raises WorkspaceError where none was tuned."""
+def judge_deployment(
+    pipeline: Pipeline, poolings: Sequence[int] = POOLINGS, depths: Sequence[int] = ()
+) -> DeploymentGrid:
+    """Judge every setting of the tuned model on the held-out queries, and each once more with so many pages reranked
+    (`depths`). Raises WorkspaceError where no model was tuned, or no reranker."""
     from pagetune.evaluation.grid import deployment_grid
+    from pagetune.evaluation.rerank_use import open_reranker
 
+    # Before the vectors are made: it may be that there is none.
+    reranker = open_reranker(pipeline.workspace.open(), pipeline.recipe) if depths else None
     encoded = encode_tuned(pipeline)
     return deployment_grid(
         list(encoded.queries),
@@ -41,9 +52,43 @@ def judge_deployment(pipeline: Pipeline, poolings: Sequence[int] = POOLINGS) -> 
         encoded.qrels,
         dimensions=pipeline.recipe.fit.matryoshka,
         poolings=poolings,
+        reranking=_reranking(pipeline, encoded, reranker, depths) if reranker is not None else None,
         settings=pipeline.recipe.evaluate,
         progress=pipeline.progress,
     )
+
+
+TIMED_QUERIES, TIMED_PAGES = 4, 8
+"""Pairs of so many queries and pages say how long one takes."""
+
+
+def _reranking(pipeline: Pipeline, encoded: Encoding, reranker: Any, depths: Sequence[int]) -> Reranking:
+    """The reranker as the grid asks it: its scores kept, as the evaluation keeps them, a pair's time measured anew."""
+    from pagetune.evaluation.grid_reranking import Reranking
+    from pagetune.evaluation.ranking import ranking
+    from pagetune.evaluation.rerank_use import use_of
+    from pagetune.evaluation.reranking import score_shortlists
+
+    recipe, workspace = pipeline.recipe, pipeline.workspace
+    reading, keys = encoded.read(reranker)
+    budget = None if recipe.rerank.pair_tokens == "auto" else recipe.rerank.pair_tokens
+
+    def scored(run: Run, **more: Any) -> dict[str, dict[str, float]]:
+        texts = {query: encoded.queries[query] for query in run}
+        deepest = max(len(pages) for pages in run.values())
+        return score_shortlists(reranker, texts, run, reading, keys, depth=deepest, budget_tokens=budget, **more)
+
+    def score(run: Run) -> tuple[LogOdds, float]:
+        found = scored(run, cache=workspace.cache / "scores", progress=pipeline.progress)
+        some = {
+            query: {page: run[query][page] for page in ranking(run[query])[:TIMED_PAGES]}
+            for query in list(run)[:TIMED_QUERIES]
+        }
+        began = time.perf_counter()
+        scored(some)
+        return found, 1000 * (time.perf_counter() - began) / sum(len(pages) for pages in some.values())
+
+    return Reranking(tuple(sorted(set(depths))), score, use_of(workspace, recipe).mixture.weight)
 
 
 def encode_tuned(pipeline: Pipeline) -> Encoding:
@@ -60,22 +105,33 @@ def encode_tuned(pipeline: Pipeline) -> Encoding:
 
 
 def _of_documents(pipeline: Pipeline, model: Any) -> Encoding:
+    from pagetune.evaluation.evaluate import Encoded
     from pagetune.examples.datasets import load_data
     from pagetune.pages.store import PageStore
+    from pagetune.reranking import read_documents
+    from pagetune.reviews import judge_again
     from pagetune.stages import answerable, encode, encode_asked
 
     data = load_data(pipeline.workspace.data)
     pages = answerable(PageStore(pipeline.workspace.pages).pages())
     queries = {query.id: query.text for query in data.of("test")}
     vectors = encode(pipeline, model, pages, data.masks)
-    return Encoding(queries, encode_asked(model, list(queries.values())), vectors, data.qrels("test"))
+    qrels, _ = judge_again(pipeline.workspace, data.qrels("test"), queries, [page.id for page in pages])
+    asked = encode_asked(model, list(queries.values()))
+    tuned = Encoded(asked, vectors)
+    return Encoding(
+        queries, asked, vectors, qrels, lambda one: read_documents(pipeline, one, model, tuned, data, pages)
+    )
 
 
 def _of_dataset(pipeline: Pipeline, model: Any) -> Encoding:
     from pagetune.evaluation.dataset import encode_set
     from pagetune.examples.visual import load_eval_set
+    from pagetune.reranking import read_dataset
+    from pagetune.reviews import judge_again
 
     recipe, cache = pipeline.recipe, pipeline.workspace.cache / "vectors"
     judged = load_eval_set(recipe.dataset)
     found = encode_set(model, judged, recipe.model, cache, pipeline.progress)
-    return Encoding(judged.queries, found.queries, found.pages, judged.qrels)
+    qrels, _ = judge_again(pipeline.workspace, judged.qrels, judged.queries, judged.page_ids)
+    return Encoding(judged.queries, found.queries, found.pages, qrels, lambda one: read_dataset(pipeline, one, judged))

@@ -44,41 +44,55 @@ def do_fit(pipeline: Pipeline) -> Summary:
         workspace.cache,
     )
     about = {"rows": len(train), "form": train.form}
-    judge = ImageEvaluator(judged, recipe, workspace.cache / "vectors").by_dimension if judged is not None else None
+    judge = ImageEvaluator(judged, recipe, workspace.cache).by_dimension if judged is not None else None
     return finish_model(pipeline, model, report, train.pairs(32), about, judge)
 
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
-    from pagetune.evaluation.dataset import dataset_queries, encode_set, lexical
+    from pagetune.evaluation.dataset import dataset_facets, dataset_queries, encode_set, page_words
     from pagetune.evaluation.evaluate import Conditions, evaluate_systems
+    from pagetune.evaluation.findings import look_closer
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
+    from pagetune.evaluation.lexical import BM25
     from pagetune.examples.visual import load_eval_set
     from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
+    from pagetune.reviews import judge_again
     from pagetune.stages import whole
     from pagetune.story import dataset_story, keep_evaluation, name_of
+    from pagetune.training.page_cache import kept_pages
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     chosen = load_eval_set(recipe.dataset)
-    bm25, words = lexical(chosen, recipe.dataset, workspace.cache / "texts", ocr=recipe.evaluate.ocr, progress=progress)
+    texts, words = page_words(
+        chosen, recipe.dataset, workspace.cache / "texts", ocr=recipe.evaluate.ocr, progress=progress
+    )
+    queries = dataset_queries(chosen, recipe.dataset)
+    qrels, decided = judge_again(workspace, chosen.qrels, chosen.queries, chosen.page_ids)
     guard, encoded, guarded = open_guard(recipe), [], []
     for folder in (None, workspace.model):
         model = whole(load_model(recipe.model, folder))
-        encoded.append(encode_set(model, chosen, recipe.model, workspace.cache / "vectors", progress))
+        kept = kept_pages(workspace.cache / "pixels", model, recipe.fit.page_cache)
+        encoded.append(encode_set(model, chosen, recipe.model, workspace.cache / "vectors", progress, kept))
         if guard is not None:
             guarded.append(guard.scores(model, workspace.cache, progress))
     report = evaluate_systems(
-        dataset_queries(chosen, recipe.dataset),
-        chosen.qrels,
+        queries,
+        qrels,
         base=encoded[0],
         tuned=encoded[1],
-        lexical=bm25,
+        lexical=BM25(texts) if texts is not None else None,
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
-        conditions=Conditions(name_of(chosen.name), masked=False, words=words),
+        conditions=Conditions(name_of(chosen.name), masked=False, words=words, reviewed=decided),
     )
+    if recipe.evaluate.rerank:
+        from pagetune.reranking import rerank_dataset
+
+        report = rerank_dataset(pipeline, report, chosen, texts)
+    report = look_closer(report, dataset_facets(queries, qrels, chosen, recipe.dataset, texts))
     maps = draw_heatmaps(model, report, chosen.image) if is_late(model) else Heatmaps()
     forgotten = guard.report(*guarded) if guard is not None else None
     return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps), forgotten)

@@ -10,14 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import Recipe, load_recipe
+from pagetune.recipe import Recipe, RerankRecipe, load_recipe
 from pagetune.workspace import Workspace, fingerprint, write_atomically
 
 Parts = dict[str, Any]
@@ -46,7 +47,7 @@ STAGES = (
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage(
         "evaluate",
-        1,
+        2,
         ("read", "queries", "fit"),
         ("evaluate", "fit.matryoshka", "model"),
         ("runs/evaluate/metrics.json",),
@@ -57,16 +58,44 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 2, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("evaluate", 3, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 
 
+RERANK_KEYS = (
+    *(f"rerank.{key}" for key in RerankRecipe.model_fields if key not in ("depth", "weight", "deadline")),
+    *("lora", "model", "mine", "splits.validation"),
+    *(f"fit.{key}" for key in ("mask_probability", "lifted_share", "freeze_vision", "best", "parity")),
+    *(f"fit.{key}" for key in ("bf16", "dropout", "gradient_checkpointing", "max_grad_norm")),
+)
+USED_KEYS = tuple(f"rerank.{key}" for key in ("name", "depth", "weight", "prompts", "min_pixels", "max_pixels"))
+RERANK_OUTPUTS = ("reranker/modules.json",)
+RERANK = Stage("rerank", 1, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
+DATASET_RERANK = Stage("rerank", 1, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
+"""Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
+
+
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages that a run with this recipe has."""
-    if recipe.dataset.train is None:
-        return STAGES
-    return DATASET_STAGES if recipe.dataset.eval is not None else DATASET_STAGES[:1]
+    documents = recipe.dataset.train is None
+    stages = STAGES if documents else DATASET_STAGES if recipe.dataset.eval is not None else DATASET_STAGES[:1]
+    trained = recipe.kind == "reranker"
+    found = []
+    for stage in stages:
+        if stage.name == "evaluate" and recipe.evaluate.rerank:
+            # One that was trained, or a published one: without a stage of its own it is an input, as a model is.
+            needs = (*stage.needs, "rerank") if trained else stage.needs
+            stage = replace(stage, needs=needs, keys=(*stage.keys, *USED_KEYS))
+        found.append(stage)
+        if stage.name == "fit" and trained:
+            found.append(RERANK if documents else DATASET_RERANK)
+    return tuple(found)
+
+
+def trained_by(verb: str, recipe: Recipe) -> str:
+    """The stage that a verb runs: `fit` trains what the recipe's `kind` says."""
+    return "rerank" if verb == "fit" and recipe.kind == "reranker" else verb
 
 
 @dataclass(frozen=True)
@@ -114,8 +143,9 @@ class Pipeline:
         return self.run(until="mine")["mine"]
 
     def fit(self) -> Summary:
-        """Finetune the model."""
-        return self.run(until="fit")["fit"]
+        """Finetune what the recipe's `kind` says: the model, or a reranker."""
+        stage = trained_by("fit", self.recipe)
+        return self.run(until=stage)[stage]
 
     def evaluate(self) -> Summary:
         """Judge base, tuned, BM25 and fused."""
@@ -130,9 +160,9 @@ class Pipeline:
 
         Raises WorkspaceError when the workspace is held by another run, and what the stages raise.
         """
-        from pagetune import image_stages, stages
+        from pagetune import image_stages, rerank_stages, stages
 
-        rooms = image_stages if self.recipe.dataset.train else stages
+        rooms: ModuleType = image_stages if self.recipe.dataset.train else stages
         wanted = _needed(until, self.recipe)
         self._check_documents()
         with self.workspace.lock():
@@ -144,7 +174,8 @@ class Pipeline:
                 if why is None:
                     continue
                 self.progress.say(f"{stage.name}: {why}")
-                work: Callable[[Pipeline], Summary] = getattr(rooms, f"do_{stage.name}")
+                room = rerank_stages if stage.name == "rerank" else rooms
+                work: Callable[[Pipeline], Summary] = getattr(room, f"do_{stage.name}")
                 parts = self._parts(stage)
                 # From here on its output may be replaced: the old record must not outlive what it was a record of.
                 self.workspace.forget(stage.name)
@@ -232,19 +263,34 @@ class Pipeline:
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
         models = {"models": found} if (found := self._local_models(stage)) else {}
-        made = {need: self._summary(need)["content"] for need in stage.needs}
-        if self.recipe.dataset.train:
-            from pagetune.image_stages import stamp
+        made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
+        if stage.name == "evaluate":
+            from pagetune.reviews import review_stamp
 
-            unread = {"train": None} if stage.name == "evaluate" else {}
-            return {"dataset": stamp(self.recipe.dataset.model_copy(update=unread))} | made | models
+            made |= {"reviews": stamp} if (stamp := review_stamp(self.workspace)) else {}
+        if stage.name == "evaluate" and self.recipe.evaluate.rerank and "rerank" not in stage.needs:
+            made |= {"reranker": self._content("rerank")}
+        if self.recipe.dataset.train:
+            from pagetune.image_stages import stamp as stamp_dataset
+
+            unread = {"evaluate": "train", "rerank": "eval"}.get(stage.name)
+            read = self.recipe.dataset.model_copy(update={unread: None} if unread else {})
+            retriever = {"retriever": self._content("fit")} if stage.name == "rerank" else {}
+            return {"dataset": stamp_dataset(read)} | made | models | retriever
         return made | models
+
+    def _content(self, name: str) -> str | None:
+        """Of what a stage made that is used where it is there: the model that mines a dataset, the reranker."""
+        record = self.workspace.finished(name)
+        return None if record is None else str(record["summary"]["content"])
 
     def _local_models(self, stage: Stage) -> list[list[Any]]:
         """The files of a model that is a folder: another may lie there under the same name."""
         from pagetune.workspace import stamp_files
 
-        named = (self.recipe.model.name, self.recipe.model.image_model)
+        named = [self.recipe.model.name, self.recipe.model.image_model]
+        if stage.name == "rerank":
+            named += [self.recipe.rerank.name, self.recipe.rerank.teacher]
         folders = [Path(name) for name in named if name and Path(name).is_dir()]
         return stamp_files(folders) if "model" in stage.keys else []
 

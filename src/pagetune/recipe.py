@@ -5,303 +5,55 @@ Every fault is reported at once, each with its key, the value received and the n
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from pagetune.errors import RecipeError
-from pagetune.records import QueryKind
+from pagetune.recipe_faults import nearest, say, unknown_keys
+from pagetune.recipe_sections import (
+    CompareRecipe,
+    DatasetRecipe,
+    EvaluateRecipe,
+    IndexRecipe,
+    LoraRecipe,
+    MineRecipe,
+    ModelRecipe,
+    QueriesRecipe,
+    ReadRecipe,
+    Section,
+    SplitsRecipe,
+)
+from pagetune.recipe_training import FitRecipe, RerankDirection, RerankRecipe
 
-
-class Section(BaseModel):
-    """A part of the recipe: unknown keys are refused, values are never silently converted from text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, validate_default=True)
-
-
-class ReadRecipe(Section):
-    """Reading: limits for each file, and when to use OCR."""
-
-    workers: int | None = Field(None, ge=1, description="worker processes; none: one a core")
-    timeout: float = Field(120.0, gt=0, description="seconds that one worker may spend on a file's pages at a time")
-    memory_mb: int = Field(3072, ge=256, description="address space of one worker, in MiB, above its start")
-    max_pages: int = Field(5000, ge=1, description="pages; a longer document is refused")
-    max_file_mb: int = Field(2048, ge=1, description="MiB; a larger file is refused")
-    max_image_side: int = Field(20000, ge=64, description="pixels; a larger picture is refused")
-    ocr: Literal["auto", "never", "always"] = Field("auto", description="auto: only where the text layer is unusable")
-    ocr_long_side: int = Field(1280, ge=320, description="pixels of the longer side of the image given to OCR")
-
-
-class QueriesRecipe(Section):
-    """Queries out of the documents' own structure."""
-
-    kinds: tuple[QueryKind, ...] = Field(get_args(QueryKind), description="kinds of query to write")
-    min_words: int = Field(2, ge=1, description="fewer words is too short")
-    max_words: int = Field(40, ge=3, description="more words is too long")
-    sentences_per_page: int = Field(1, ge=0, description="sentences taken from a page, at most")
-    phrases_per_page: int = Field(1, ge=0, description="phrases taken from a page, at most")
-    max_pages_per_section: int = Field(6, ge=1, description="a section longer than this is too broad to ask for")
-    max_queries: int | None = Field(None, ge=1, description="an upper bound over all documents, none: all")
-    seed: int = Field(17, description="which spans are drawn, and which queries where max_queries holds fewer than all")
-
-
-class SplitsRecipe(Section):
-    """Which queries train, which steer, which judge."""
-
-    by: Literal["auto", "document", "section"] = Field("auto", description="auto: document where there are 5 or more")
-    test: float = Field(0.2, gt=0, lt=1, description="share of the pages")
-    validation: float = Field(0.1, ge=0, lt=1, description="share of the pages")
-    near_duplicate: float = Field(
-        0.9, gt=0, le=1, description="Jaccard similarity of word 5-grams that counts as a leak"
-    )
-    seed: int = Field(17, description="the order in which documents or sections are dealt to the splits")
-
-    @model_validator(mode="after")
-    def _leave_something_to_train_on(self) -> SplitsRecipe:
-        if self.test + self.validation >= 0.9:
-            raise ValueError("test + validation must leave at least 0.1 to train on")
-        return self
-
-
-class ModelRecipe(Section):
-    """The model to start from, how it is loaded, and how a page becomes vectors."""
-
-    name: str = Field("light", description="light, auto, a preset, a Hub id or a local folder")
-    kind: Literal["auto", "dense", "late", "router"] = Field(
-        "auto", description="auto: as the preset or the folder says, else dense"
-    )
-    image_model: str | None = Field(None, description="the image tower of a router; `name` is its text tower")
-    revision: str | None = Field(None, description="branch, tag or commit on the Hub")
-    trust_remote_code: bool = Field(False, description="run code that the checkpoint brings along")
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field("auto", description="of the weights")
-    attention: Literal["auto", "flash_attention_2", "sdpa", "eager"] = Field(
-        "auto", description="auto: flash_attention_2 where it is installed and the model runs on a GPU, else sdpa"
-    )
-    device_map: str | dict[str, int | str] | None = Field(
-        None, description="spread a large model over devices: auto, or its modules' names with a device each"
-    )
-    min_pixels: int | None = Field(None, ge=1, description="a smaller page image is enlarged; none: the model's own")
-    max_pixels: int | None = Field(None, ge=1, description="a larger page image is reduced; none: the model's own")
-    query_prompt: str | None = Field(None, description="before every query; none: the preset's or the model's own")
-    document_prompt: str | None = Field(None, description="with every page; none: the preset's or the model's own")
-    projection: int | None = Field(
-        None, ge=8, description="width of a new projection: of a late-interaction token (128), of a router's towers"
-    )
-    token_pooling: int = Field(1, ge=1, description="late interaction: a page keeps one vector of so many (at rest)")
-    encode_batch: int = Field(8, ge=1, description="page images at a time through the model")
-    chunk_tokens: int = Field(128, ge=16, le=512, description="tokens of one passage of a page (light)")
-    chunk_overlap: int = Field(0, ge=0, description="tokens that neighbouring passages share (light)")
-    page_vectors: Literal["chunks", "pooled"] = Field("chunks", description="one vector a passage, or one a page")
-
-    @model_validator(mode="after")
-    def _sizes_fit(self) -> ModelRecipe:
-        if self.chunk_overlap >= self.chunk_tokens:
-            raise ValueError(f"chunk_overlap={self.chunk_overlap} must be below chunk_tokens={self.chunk_tokens}")
-        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
-            raise ValueError(f"min_pixels={self.min_pixels} must not be above max_pixels={self.max_pixels}")
-        if self.kind == "router" and self.name not in ("auto", "router") and self.image_model is None:
-            raise ValueError("kind=router needs image_model, the image tower beside the text tower `name`")
-        return self
-
-
-class LoraRecipe(Section):
-    """Low-rank adapters (Hu et al., 2021) instead of full finetuning."""
-
-    rank: int = Field(0, ge=0, description="0: none, every weight is trained")
-    alpha: int | None = Field(None, ge=1, description="none: twice the rank")
-    dropout: float = Field(0.0, ge=0, lt=1, description="on the way into the adapters")
-    targets: tuple[str, ...] | Literal["all-linear"] = Field(
-        "all-linear", description="names of layers, or all linear ones of the language model"
-    )
-    vision: bool = Field(False, description="adapters in the vision tower too")
-    quantise: Literal["none", "4bit"] = Field("none", description="4bit: QLoRA (Dettmers et al., 2023)")
-    keep_adapter: bool = Field(
-        False, description="save the adapter alone too, beside the model, whose weights it is always merged into"
-    )
-
-    @model_validator(mode="after")
-    def _quantised_is_adapted(self) -> LoraRecipe:
-        if self.quantise != "none" and not self.rank:
-            raise ValueError("quantise=4bit trains adapters only: set lora.rank, such as 16")
-        return self
-
-
-class MineRecipe(Section):
-    """Hard negatives from the whole page collection."""
-
-    negatives: int = Field(4, ge=0, le=16, description="hard negatives to find for an example")
-    candidates: int = Field(50, ge=1, description="candidates taken from each of base model and BM25")
-    margin: float = Field(0.95, gt=0, le=1, description="a negative scores below this share of the positive's score")
-    skip: int = Field(0, ge=0, description="leave out this many of the best-scored candidates")
-
-
-class FitRecipe(Section):
-    """Finetuning."""
-
-    epochs: float = Field(
-        3.0, gt=0, description="times through the examples, cut anew each time and mixed; a part of one is drawn"
-    )
-    batch_size: int = Field(160, ge=2, description="examples a step; each one's page is a negative for the others")
-    mini_batch_size: int = Field(
-        64, ge=1, description="a larger batch goes through the gradient cache, so many rows at a time"
-    )
-    mini_batch_tokens: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
-        "auto",
-        description="page images: tokens of a mini-batch, padding included; auto: measured; none: mini_batch_size rows",
-    )
-    graph_memory: Annotated[float, Field(ge=0)] | Literal["auto"] = Field(
-        "auto",
-        description="page images: GiB of activations kept between the passes of a step, which saves computing them "
-        "twice; auto: what a GPU has left, 40% of free memory else",
-    )
-    workers: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
-        "auto", description="page images: processes that open and scale pages ahead of the model"
-    )
-    page_cache: float = Field(
-        8.0, ge=0, description="page images: GiB on disk for pages as the model scales them, for later epochs; 0: none"
-    )
-    learning_rate: float = Field(
-        2e-4,
-        gt=0,
-        description="the highest; a batch that few pages make smaller lowers it",
-    )
-    warmup: float = Field(0.1, ge=0, lt=1, description="share of the steps")
-    dropout: float = Field(
-        0.0, ge=0, lt=1, description="in every dropout layer while training; drawing it can double a step on a CPU"
-    )
-    scale: float | None = Field(
-        None, gt=0, description="inverse temperature of the ranking loss; none: 20 of cosines, 1 of late interaction"
-    )
-    matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
-    mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
-    passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
-    negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
-    lifted_share: float = Field(
-        0.4, ge=0, description="sentences and phrases to one other example, at most, once there are 2000 examples"
-    )
-    max_examples: int | None = Field(None, ge=1, description="an upper bound, none: all")
-    eval_fraction: float = Field(0.25, gt=0, le=1, description="evaluate and save every so much of an epoch")
-    patience: int = Field(8, ge=1, description="evaluations without gain before stopping early")
-    checkpoints: int = Field(2, ge=2, description="checkpoints kept, the best and the last among them")
-    bf16: Literal["auto", "on", "off"] = Field("auto", description="auto: where the hardware has it")
-    seed: int = Field(17, description="order, masks and dropout in training")
-    log_fraction: float | None = Field(
-        None, gt=0, le=1, description="log the loss every so much of an epoch; none: four times an evaluation"
-    )
-    gradient_checkpointing: bool = Field(False, description="compute activations twice instead of keeping them")
-    max_grad_norm: float = Field(1.0, gt=0, description="longer gradients are cut to this length")
-    freeze_vision: bool = Field(False, description="leave the vision tower as it is (page images)")
-    projection_learning_rate: float | None = Field(
-        None, gt=0, description="of new projections (router, late interaction); none: as everything else"
-    )
-    projection_epochs: float = Field(
-        0.0, ge=0, description="router: so many epochs for the projections alone, the towers frozen, before `epochs`"
-    )
-    best: Literal["clear", "metric", "last"] = Field(
-        "clear", description="checkpoint to keep: the last unless another is clearly better, the best, or the last"
-    )
-    truncate_dim: int | None = Field(None, ge=8, description="dimension that the saved model truncates to; none: full")
-    truncate_loss: float | None = Field(
-        None, ge=0, lt=1, description="or the smallest dimension that loses no more NDCG@10 than this on validation"
-    )
-    parity: bool = Field(True, description="save only a model that, reloaded, scores pages as the trained one did")
-    push_to_hub: str | None = Field(None, description="put the saved model on the Hub under this id; none: nowhere")
-
-    @field_validator("bf16", mode="before")
-    @classmethod
-    def _yaml_reads_on_and_off_as_truth(cls, value: Any) -> Any:
-        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-    @model_validator(mode="after")
-    def _dimensions_fall(self) -> FitRecipe:
-        if list(self.matryoshka) != sorted(set(self.matryoshka), reverse=True) or not self.matryoshka:
-            raise ValueError(f"matryoshka={list(self.matryoshka)} must fall, without repetition")
-        return self
-
-
-class EvaluateRecipe(Section):
-    """Judging base, tuned, BM25 and the fusion on the held-out queries."""
-
-    depth: int = Field(100, ge=10, description="pages kept in each run, a query")
-    resamples: int = Field(10000, ge=100, description="bootstrap and permutation samples")
-    confidence: float = Field(
-        0.95, gt=0.5, lt=1, description="of the intervals; a gain is claimed only where p is below 1 - confidence"
-    )
-    fusion_weight: float = Field(0.5, ge=0, le=1, description="weight of the model against BM25 in the fusion")
-    ocr: bool = Field(False, description="read a dataset's pages by OCR for BM25, where it brings no text of them")
-    guard: str | None = Field(
-        None, description="a general set that base and tuned are judged on too: forgetting shows; none: none"
-    )
-    guard_queries: int = Field(300, ge=1, description="the first so many queries of the general set")
-    seed: int = Field(17, description="bootstrap and permutation samples")
-
-
-class IndexRecipe(Section):
-    """The LanceDB table that search reads."""
-
-    dimension: int = Field(256, ge=8, description="the embedding is truncated to this (Matryoshka)")
-    thumbnail_side: int = Field(320, ge=64, description="pixels of the longer side of a page's thumbnail")
-    ann_from: int = Field(20000, ge=256, description="rows from which an approximate index is built")
-    refine: int = Field(10, ge=1, description="approximate search rescored over this many times the answers")
-
-
-class DatasetRecipe(Section):
-    """Datasets of page images, where they are not made from documents: one to train on, one to judge on."""
-
-    train: str | None = Field(None, description="rows to train on: a Hub id, a file or a folder")
-    train_config: str | None = Field(None, description="configuration of it (a folder in a local one)")
-    train_split: str = Field("train", description="split of it")
-    eval: str | None = Field(None, description="queries and pages to judge on: a Hub id, a file or a folder")
-    eval_config: str | None = Field(None, description="configuration of it; none: corpus, queries and qrels if there")
-    eval_split: str | None = Field(None, description="split of it; none: the only one, else test or validation")
-    revision: str | None = Field(None, description="commit, tag or branch of a dataset on the Hub")
-    max_train_rows: int | None = Field(None, ge=1, description="the first so many rows, none: all")
-    max_eval_queries: int | None = Field(None, ge=1, description="the first so many queries, none: all")
-    columns: dict[str, str] = Field({}, description="a column's name there: its name here, such as {question: query}")
-    negatives: int = Field(1, ge=0, description="negative columns that training keeps; 0: pairs")
-    skip_broken: bool = Field(False, description="leave out rows that are broken, instead of refusing the dataset")
-
-
-def _judge_compared(entry: Any) -> Any:
-    if isinstance(entry, str) and entry.strip():
-        if entry.casefold() == "bm25":
-            raise ValueError("BM25 is no model; leave it out and set compare.bm25=true")
-        return entry
-    if not isinstance(entry, dict) or not entry.get("name"):
-        raise ValueError(f"a preset, a Hub id, a folder, or a mapping of the keys of `model` with a name, not {entry}")
-    problems = [*_unknown_keys(entry, ModelRecipe, "")]
-    try:
-        ModelRecipe.model_validate(entry)
-    except ValidationError as error:
-        problems.extend(_say(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")
-    if problems:
-        raise ValueError("; ".join(problems))
-    return entry
-
-
-class CompareRecipe(Section):
-    """Many models on `dataset.eval`, each in its own process; intervals and tests are those of `evaluate`."""
-
-    models: tuple[Annotated[str | dict[str, Any], BeforeValidator(_judge_compared)], ...] = Field(
-        (), description="presets, Hub ids, folders, or mappings of the keys of `model`"
-    )
-    bm25: bool = Field(True, description="one more row: BM25 over the text of the pages")
-    text_column: str | None = Field(
-        None, description="column of the pages' text for BM25; none: a corpus's text or markdown, else OCR"
-    )
-    dimensions: tuple[Annotated[int, Field(ge=1)], ...] = Field(
-        (2048, 1536, 1024, 512, 256, 128, 64), description="Matryoshka dimensions to judge besides a model's own"
-    )
-    timeout: float = Field(7200.0, gt=0, description="seconds that one model may take")
+__all__ = [
+    "CompareRecipe",
+    "DatasetRecipe",
+    "EvaluateRecipe",
+    "FitRecipe",
+    "IndexRecipe",
+    "LoraRecipe",
+    "MineRecipe",
+    "ModelRecipe",
+    "QueriesRecipe",
+    "ReadRecipe",
+    "Recipe",
+    "RerankDirection",
+    "RerankRecipe",
+    "Section",
+    "SplitsRecipe",
+    "load_recipe",
+    "shipped_recipes",
+]
 
 
 class Recipe(Section):
     """Everything a run does, nothing implicit."""
 
+    kind: Literal["retriever", "reranker"] = Field("retriever", description="what `fit` trains")
     read: ReadRecipe = ReadRecipe()
     queries: QueriesRecipe = QueriesRecipe()
     splits: SplitsRecipe = SplitsRecipe()
@@ -312,7 +64,14 @@ class Recipe(Section):
     evaluate: EvaluateRecipe = EvaluateRecipe()
     index: IndexRecipe = IndexRecipe()
     dataset: DatasetRecipe = DatasetRecipe()
+    rerank: RerankRecipe = RerankRecipe()
     compare: CompareRecipe = CompareRecipe()
+
+    @model_validator(mode="after")
+    def _margins_are_of_scores(self) -> Recipe:
+        if self.rerank.loss == "margin" and self.rerank.teacher is None and self.dataset.train is None:
+            raise ValueError("rerank.loss=margin needs rerank.teacher, the reranker whose margins are learned")
+        return self
 
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every key present."""
@@ -328,11 +87,11 @@ def load_recipe(source: str | Path | None = None, overrides: Sequence[str] = ())
     data = _read_yaml(source, problems)
     for text in overrides:
         _apply(text, data, problems)
-    problems.extend(_unknown_keys(data, Recipe, ""))
+    problems.extend(unknown_keys(data, Recipe))
     try:
         recipe = Recipe.model_validate(data)
     except ValidationError as error:
-        problems.extend(_say(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")
+        problems.extend(say(fault) for fault in error.errors() if fault["type"] != "extra_forbidden")
         raise RecipeError(problems) from None
     if problems:
         raise RecipeError(problems)
@@ -354,7 +113,7 @@ def _read_yaml(source: str | Path | None, problems: list[str]) -> dict[str, Any]
         if str(source) not in shipped:
             known = [*shipped]
             raise RecipeError(
-                [f"recipe {str(source)!r} is neither a file nor one of {known}{_nearest(str(source), known)}"]
+                [f"recipe {str(source)!r} is neither a file nor one of {known}{nearest(str(source), known)}"]
             )
         path = shipped[str(source)]
     try:
@@ -397,42 +156,3 @@ def _number(value: str) -> str | float:
         return float(value)
     except ValueError:
         return value
-
-
-def _unknown_keys(data: Any, model: type[BaseModel], prefix: str) -> Iterator[str]:
-    if not isinstance(data, dict):
-        return
-    known = model.model_fields
-    for key, value in data.items():
-        if key not in known:
-            elsewhere = _sections_with(str(key)) if not prefix else []
-            hint = f"; did you mean {elsewhere[0]!r}?" if elsewhere else _nearest(str(key), [*known])
-            yield f"{prefix}{key}: unknown key (value {value!r}){hint}"
-            continue
-        inner = known[key].annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield from _unknown_keys(value, inner, f"{prefix}{key}.")
-
-
-def _sections_with(key: str) -> list[str]:
-    return [
-        f"{name}.{key}"
-        for name, field in Recipe.model_fields.items()
-        if isinstance(field.annotation, type)
-        and issubclass(field.annotation, BaseModel)
-        and key in field.annotation.model_fields
-    ]
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
-def _say(fault: Any) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "recipe"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    received = fault.get("input")
-    if isinstance(received, dict):
-        return f"{key}: {message}"
-    return f"{key}: {message}, got {received!r}"

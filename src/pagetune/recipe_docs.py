@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, get_args
 
 from pydantic.fields import FieldInfo
@@ -32,14 +33,23 @@ def recipe_page() -> str:
     recipes = shipped_recipes()
     if recipes:
         parts.append("Recipes inside Pagetune (`--recipe NAME`): " + ", ".join(f"`{name}`" for name in recipes) + ".\n")
-    for name, field in Recipe.model_fields.items():
-        section: Any = field.annotation
-        parts.append(f"## `{name}`\n\n{section.__doc__.strip()}\n")
-        parts.append("| key | default | values | meaning |\n| --- | --- | --- | --- |")
-        for key, inner in section.model_fields.items():
-            parts.append(f"| `{key}` | {_value(inner.default)} | {_values(inner)} | {inner.description or ''} |")
-        parts.append("")
+    fields = Recipe.model_fields
+    single = {name: field for name, field in fields.items() if not hasattr(field.annotation, "model_fields")}
+    parts += ["Beside the sections:\n", *_table(single)]
+    for name, field in fields.items():
+        if name not in single:
+            section: Any = field.annotation
+            parts += [f"## `{name}`\n\n{section.__doc__.strip()}\n", *_table(section.model_fields)]
     return "\n".join(parts)
+
+
+def _table(fields: Mapping[str, FieldInfo]) -> list[str]:
+    """Its lines, a key each, and an empty one."""
+    rows = [
+        f"| `{key}` | {_value(field.default)} | {_values(field)} | {field.description or ''} |"
+        for key, field in fields.items()
+    ]
+    return ["| key | default | values | meaning |\n| --- | --- | --- | --- |", *rows, ""]
 
 
 def _value(value: Any) -> str:

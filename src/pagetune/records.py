@@ -135,7 +135,11 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One answer of a search. `score` is comparable within one answer list only."""
+    """One answer of a search. `score` is comparable within one answer list only.
+
+    `relevance` is the reranker's, 0 to 1, where one looked at the page: comparable over queries as far as it is
+    calibrated.
+    """
 
     rank: int
     score: float
@@ -143,3 +147,4 @@ class Hit:
     document: str
     number: int
     snippet: str = ""
+    relevance: float | None = None

@@ -195,7 +195,7 @@ def _judging(judged: JudgedImages | None, pipeline: Pipeline) -> Callable[[Any],
 
     if judged is None or not judged.queries:
         return None
-    return ImageEvaluator(judged, pipeline.recipe, pipeline.workspace.cache / "vectors").by_dimension
+    return ImageEvaluator(judged, pipeline.recipe, pipeline.workspace.cache).by_dimension
 
 
 VALIDATION_WORDS = 60_000
@@ -227,13 +227,16 @@ def by_image(model: Any) -> bool:
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base, tuned, BM25 and fused on the held-out queries, every page masked; metrics, runs and the report."""
-    from pagetune.evaluation.evaluate import Encoded, evaluate_systems
+    from pagetune.evaluation.evaluate import Conditions, Encoded, evaluate_systems
+    from pagetune.evaluation.facets import facets_of
+    from pagetune.evaluation.findings import look_closer
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.datasets import load_data
     from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
     from pagetune.models.vector_cache import prune
+    from pagetune.reviews import judge_again
     from pagetune.story import keep_evaluation, workspace_story
 
     workspace, recipe = pipeline.workspace, pipeline.recipe
@@ -248,15 +251,23 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         encoded.append(Encoded(encode_asked(model, [query.text for query in queries]), vectors))
         if guard is not None:
             guarded.append(guard.scores(model, workspace.cache, pipeline.progress))
+    texts = {query.id: query.text for query in queries}
+    qrels, decided = judge_again(workspace, data.qrels("test"), texts, [page.id for page in pages])
     report = evaluate_systems(
         queries,
-        data.qrels("test"),
+        qrels,
         base=encoded[0],
         tuned=encoded[1],
         lexical=masked_bm25(pages, data.masks),
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
+        conditions=Conditions(reviewed=decided),
     )
+    if recipe.evaluate.rerank:
+        from pagetune.reranking import rerank_documents
+
+        report = rerank_documents(pipeline, report, model, encoded[1], data, pages)
+    report = look_closer(report, facets_of(report.queries, qrels, store.pages(), store.documents(), data.masks))
     prune(workspace.cache / "vectors")
     maps = draw_heatmaps(model, report, _seen(pipeline, model, data.masks)) if is_late(model) else Heatmaps()
     forgotten = guard.report(*guarded) if guard is not None else None
@@ -327,8 +338,9 @@ def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping
     if not by_image(model):
         return encode_pages(model, pages, masks, pipeline.recipe.model, cache, pipeline.progress)
     from pagetune.examples.page_images import PageEvalSet
-    from pagetune.models.pictures import encode_pictures
     from pagetune.models.pixels import rendering
+    from pagetune.training.page_cache import kept_pages
+    from pagetune.training.page_encoding import PageImages, encode_pictures
 
     shown = PageEvalSet(
         {},
@@ -340,11 +352,10 @@ def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping
     )
     return encode_pictures(
         model,
-        {page: shown.page_key(page) for page in shown.page_ids},
-        shown.images,
-        batch_size=pipeline.recipe.model.encode_batch,
-        token_pooling=pipeline.recipe.model.token_pooling,
+        PageImages.of(shown),
+        pipeline.recipe.model,
         cache=cache,
+        kept=kept_pages(pipeline.workspace.cache / "pixels", model, pipeline.recipe.fit.page_cache),
         progress=pipeline.progress,
     )
 

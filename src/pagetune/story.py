@@ -30,9 +30,11 @@ def keep_evaluation(
 ) -> dict[str, Any]:
     """Write the run's folder; the summary of the stage. `guarded`: what became of a general set beside it."""
     from pagetune.evaluation.output import write_run
+    from pagetune.reviews import list_suspects
 
     folder = pipeline.workspace.runs / "evaluate"
     write_run(report, folder, story, pipeline.progress)
+    list_suspects(pipeline.workspace, report.suspects)
     summary = {
         "content": file_digest(folder / "metrics.json"),
         **report.summary(),
@@ -62,7 +64,7 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     folder = workspace.runs / "evaluate"
     with workspace.lock():
         report, story = load_run(folder)
-        image = _page_image(workspace, load_recipe(workspace.recipe_file)) if pictures else None
+        image = page_image(workspace, load_recipe(workspace.recipe_file)) if pictures else None
         write_report(report, folder, replace(story, page_image=image), progress)
     return folder / "report.html"
 
@@ -126,8 +128,8 @@ def _drawn(store: PageStore) -> PageImage:
     return lambda page: store.image(page, long_side=LARGE)
 
 
-def _page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
-    """Where the pages' pictures come from now."""
+def page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
+    """Where the pages' pictures come from now. Raises DataError where they are gone."""
     from pagetune.errors import DataError, PagetuneError
     from pagetune.examples.visual import load_eval_set
     from pagetune.stages import rendered_pages

@@ -66,6 +66,14 @@ class Workspace:
         return self.root / "model"
 
     @property
+    def reranker(self) -> Path:
+        return self.root / "reranker"
+
+    @property
+    def reviews(self) -> Path:
+        return self.root / "reviews"
+
+    @property
     def index(self) -> Path:
         return self.root / "index"
 

@@ -17,7 +17,21 @@ from pagetune.cli.common import sort_arguments
 from pagetune.cli.tables import COLUMNS, systems_table
 
 SYSTEMS = ["base", "tuned", "BM25", "BM25+tuned"]
-VERBS = ["run", "demo", "read", "queries", "mine", "fit", "evaluate", "report", "index", "search", "compare", "data"]
+VERBS = [
+    "run",
+    "demo",
+    "read",
+    "queries",
+    "mine",
+    "fit",
+    "evaluate",
+    "report",
+    "review",
+    "index",
+    "search",
+    "compare",
+    "data",
+]
 HEAVY = ["torch", "sentence_transformers", "transformers", "datasets", "lancedb", "matplotlib", "numpy"]
 
 

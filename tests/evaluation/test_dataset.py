@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from pagetune.evaluation.dataset import PLAIN, dataset_queries, lexical
+from pagetune.errors import DataError
+from pagetune.evaluation.dataset import PLAIN, dataset_facets, dataset_queries, lexical, page_words
+from pagetune.examples.published import resolve
 from pagetune.examples.visual import load_eval_set
 from pagetune.recipe import DatasetRecipe
 
@@ -53,6 +55,37 @@ def test_without_such_columns_queries_are_of_one_kind(tmp_path: Path) -> None:
     assert [query.page for query in dataset_queries(chosen, recipe)] == [
         next(iter(chosen.qrels[name])) for name in chosen.queries
     ]
+
+
+def test_facets_are_what_the_tables_and_the_words_say(tmp_path: Path) -> None:
+    corpus = {"text": ["all about the red one", "nothing of it"], "doc_id": ["a", "b"]}
+    queries = {"language": ["english", "french"], "content_type": [["Table", "Chart"], None]}
+    recipe = tables(tmp_path / "set", corpus, queries)
+    chosen = load_eval_set(recipe)
+    texts, _ = page_words(chosen, recipe, tmp_path / "cache")
+    asked = dataset_queries(chosen, recipe)
+    found = dataset_facets(asked, chosen.qrels, chosen, recipe, texts)
+    assert found["language"] == {"q1": "english", "q2": "french"}
+    assert found["type of page"] == {"q1": "Chart, Table"}
+    assert found["document"] == {"q1": "a", "q2": "b"}
+    assert found["length"] == {"q1": "1–3 words", "q2": "1–3 words"}
+    assert found["words on the page"] == {"q1": "more than two thirds", "q2": "none of its words"}
+    without = dataset_facets(asked, chosen.qrels, chosen, recipe)
+    assert not without["words on the page"]
+    plain = tables(tmp_path / "plain")
+    of_plain = load_eval_set(plain)
+    found = dataset_facets(dataset_queries(of_plain, plain), of_plain.qrels, of_plain, plain)
+    assert {name for name, falls in found.items() if falls} == {"kind of query", "length"}
+
+
+def test_a_short_name_stands_for_a_published_set() -> None:
+    named = DatasetRecipe(eval="vidore-v3/hr", columns={"query_id": "query-id", "text": "query"})
+    found = resolve(named)
+    assert (found.eval, found.eval_split) == ("vidore/vidore_v3_hr", "test")
+    assert found.columns == {"query_id": "query-id", "corpus_id": "corpus-id", "text": "query"}
+    assert resolve(DatasetRecipe(eval="me/mine")).eval == "me/mine"
+    with pytest.raises(DataError, match="did you mean 'vidore-v2/esg'"):
+        load_eval_set(DatasetRecipe(eval="vidore-v2/egs"))
 
 
 @pytest.mark.parametrize("column", ["text", "markdown"])

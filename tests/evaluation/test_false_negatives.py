@@ -130,4 +130,5 @@ def test_decisions_flow_into_the_judgements_and_the_original_stays(review: Path,
 
 def test_the_list_is_plain_json(review: Path) -> None:
     rows = json.loads((review / "suspects.json").read_text())["suspects"]
-    assert set(rows[0]) == {"query", "text", "page", "judged", "ranks", "judged_ranks"}
+    known = {"query", "text", "page", "judged", "ranks", "judged_ranks", "scores", "judged_scores"}
+    assert set(rows[0]) == known

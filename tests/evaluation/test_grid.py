@@ -10,7 +10,10 @@ from pagetune.errors import DataError
 from pagetune.evaluation.grid import PAIRS, Cell, DeploymentGrid, Setting, deployment_grid
 from pagetune.evaluation.grid_chart import draw_grid
 from pagetune.evaluation.grid_report import recommend, size_of, to_json, to_markdown, write_grid
+from pagetune.evaluation.grid_reranking import Reranking
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
+from pagetune.evaluation.ranking import Run
+from pagetune.evaluation.reranking import LogOdds
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.models.encoding import PageVectors
 from pagetune.models.scoring import truncate
@@ -55,6 +58,51 @@ def test_every_setting_stands_once_the_reference_first(grid: DeploymentGrid) -> 
     ]
     assert grid.reference.setting == Setting(64, "float32")
     assert (grid.reference.loss, grid.reference.loss_interval) == (0, (0, 0))
+
+
+def test_the_depth_of_a_reranker_is_an_axis_and_every_pair_is_scored_once() -> None:
+    queries, pages, qrels = collection()
+    asked: list[Run] = []
+
+    def score(run: Run) -> tuple[LogOdds, float]:
+        """A reranker that knows the answer."""
+        asked.append(run)
+        return {query: {page: float(page in qrels[query]) for page in found} for query, found in run.items()}, 2.5
+
+    known = {"dimensions": (64, 8), "settings": FEW, "timed": 3, "shortlist": 20, "precisions": ("binary",)}
+    reranking = Reranking((5, 15), score, 1.0)
+    found = deployment_grid(IDS, queries, pages, qrels, reranking=reranking, **known)  # type: ignore[arg-type]
+    plain = deployment_grid(IDS, queries, pages, qrels, **known)  # type: ignore[arg-type]
+    count = len(plain.cells)
+    assert len(asked) == 1
+    assert max(len(own) for own in asked[0].values()) < PAGES
+    assert len(found.cells) == 3 * count
+    for before, after in zip(plain.cells, found.cells[:count], strict=True):
+        assert (before.setting, before.ndcg) == (after.setting, after.ndcg)
+    smallest = Setting(8, "binary")
+    alone, five, fifteen = (cell(found, 8, "binary", "none", 1, depth) for depth in (0, 5, 15))
+    assert alone.setting == smallest
+    assert alone.ndcg < five.ndcg < fifteen.ndcg
+    assert fifteen.bytes_per_page == alone.bytes_per_page
+    assert fifteen.ms_per_query - alone.ms_per_query == pytest.approx(15 * 2.5)
+    # What is among the first 15 comes first, so that NDCG is the share of queries whose page is.
+    run = rank_pages(IDS, queries, pages, dimension=64, depth=15)
+    share = np.mean([next(iter(qrels[query])) in run[query] for query in IDS])
+    assert cell(found, 64, "float32", "none", 1, 15).ndcg == pytest.approx(share)
+    told = to_markdown(found, recommend(found))
+    assert "| reranked |" in told
+    assert "the first 15 reranked" in json.dumps(to_json(found, recommend(found)))
+    assert "reranked" not in to_markdown(plain, recommend(plain))
+
+
+def test_with_no_weight_a_reranker_changes_nothing() -> None:
+    queries, pages, qrels = collection()
+    known = {"dimensions": (16,), "settings": FEW, "timed": 3, "shortlist": 20}
+    nothing = Reranking((10,), lambda run: ({query: dict.fromkeys(own, 0.0) for query, own in run.items()}, 0.0), 0.0)
+    found = deployment_grid(IDS, queries, pages, qrels, reranking=nothing, **known)  # type: ignore[arg-type]
+    half = len(found.cells) // 2
+    for before, after in zip(found.cells[:half], found.cells[half:], strict=True):
+        assert after.ndcg == pytest.approx(before.ndcg)
 
 
 def test_float32_is_what_every_other_evaluation_says(grid: DeploymentGrid) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pagetune.evaluation.ranking import best, ranking, write_trec
+from pagetune.evaluation.ranking import best, best_places, ranking, write_trec
 from pagetune.evaluation.retrieval import fuse, rank_pages
 from pagetune.models.scoring import truncate
 
@@ -101,7 +101,11 @@ def test_best_agrees_with_a_full_sort(values: list[int], depth: int) -> None:
     whole = dict(zip(ids, map(float, values), strict=True))
     excluded = {ids[0]}
     expected = [page for page in ranking(whole) if page not in excluded][:depth]
-    assert list(best(np.array(values, dtype=np.float32), ids, depth, excluded)) == expected
+    row = np.array(values, dtype=np.float32)
+    assert list(best(row, ids, depth, excluded)) == expected
+    # Row by row, and sorted whole or cut first, it is the same.
+    for places in (best_places(row[None], ids, depth, [excluded]), best_places(row[None], ids, depth, [excluded], 0)):
+        assert [ids[place] for place in places[0]] == expected
 
 
 def test_a_trec_run_has_six_columns_and_falling_scores() -> None:

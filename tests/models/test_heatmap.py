@@ -13,8 +13,9 @@ import _tiny
 from pagetune.errors import ModelError
 from pagetune.models.heatmap import own_tokens, page_patches, query_tokens, similarity
 from pagetune.models.loading import load_model
-from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.pictures import encode_texts
 from pagetune.recipe import ModelRecipe
+from pagetune.training.page_encoding import PageImages, encode_pictures
 
 SIZES = {"hidden": 32, "layers": 1, "heads": 2, "words": ["where", "is", "the", "red", "bar"]}
 VISION: dict[str, Any] = {"vision_hidden": 32, "vision_layers": 1}
@@ -41,7 +42,7 @@ def test_the_vectors_are_those_that_are_searched(model: Any) -> None:
     patches = page_patches(model, page())
     rows, columns, width = patches.shape
     assert rows >= columns > 1
-    searched = encode_pictures(model, {"p": "p"}, lambda ids: iter([page()])).vectors
+    searched = encode_pictures(model, PageImages({"p": "p"}, lambda _: page(), lambda _: page().size)).vectors
     flat = patches.reshape(-1, width)
     # A row of the grid stands in a row of the encoding, in its order.
     start = int(np.argmin(np.abs(searched[:, None] - flat[None, :1]).sum(axis=(1, 2))))

@@ -16,9 +16,9 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import _tiny
 from pagetune.models.encoding import fingerprint_model
 from pagetune.models.loading import load_model
-from pagetune.models.pictures import encode_pictures
 from pagetune.models.placement import away, is_placed
 from pagetune.recipe import Recipe, load_recipe
+from pagetune.training.page_encoding import PageImages, encode_pictures
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +38,9 @@ def test_weights_on_disk_encode_and_are_told_by_their_content(qwen: Path, tmp_pa
     assert is_placed(parted)
     assert away(parted) == "0.model.language_model.embed_tokens"
     images = {"a": Image.new("RGB", (64, 64), "red"), "b": Image.new("RGB", (64, 64), "blue")}
+    pages = PageImages({"a": "1", "b": "2"}, images.__getitem__, lambda page: images[page].size)
     found = [
-        encode_pictures(model, {"a": "1", "b": "2"}, lambda ids: (images[page] for page in ids), cache=tmp_path / name)
-        for model, name in ((whole, "whole"), (parted, "parted"))
+        encode_pictures(model, pages, cache=tmp_path / name) for model, name in ((whole, "whole"), (parted, "parted"))
     ]
     np.testing.assert_allclose(found[1].vectors, found[0].vectors, atol=1e-6)
     assert fingerprint_model(parted) == fingerprint_model(whole)

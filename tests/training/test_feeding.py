@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 import pytest
@@ -101,6 +102,13 @@ def test_a_worker_killed_before_and_during_a_stream_is_replaced(workers):
         found = list(feeder.stream(jobs(8), CPU))
         assert [each["number"][0].item() for each in found] == list(range(8))
         assert not psutil.pid_exists(first["number"][1].item()) or ended(first["number"][1].item())
+
+
+def test_workers_may_be_started_from_any_thread():
+    """As they are on a GPU, where a backward pass has a thread of its own."""
+    with Feeder(number_and_process, workers=2) as feeder, ThreadPoolExecutor(1) as thread:
+        found = thread.submit(lambda: list(feeder.stream(jobs(6), CPU))).result()
+        assert [each["number"][0].item() for each in [*found, *feeder.stream(jobs(2), CPU)]] == [*range(6), 0, 1]
 
 
 def test_two_streams_at_once_both_go_on_and_nobody_waits_for_ever():

@@ -13,6 +13,7 @@ from PIL import Image
 import _tiny
 from pagetune.models.loading import load_model
 from pagetune.recipe import ModelRecipe
+from pagetune.training.feeding import Feeder, Job, Preparer, Reference, Route
 from pagetune.training.page_cache import ResizedPages
 
 SIZES = ((340, 480), (200, 120), (64, 64), (700, 90))
@@ -91,3 +92,16 @@ def test_no_more_is_kept_than_the_limit(models: dict[str, Any], tmp_path: Path) 
     damaged.write_bytes(b"not an array")
     for number in range(8):
         ResizedPages(tmp_path, models["qwen"], 300_000).open(str(number), page(200 + number, 200).copy)
+
+
+def test_several_processes_share_one_limit(models: dict[str, Any], tmp_path: Path) -> None:
+    model, sizes = models["qwen"], [(200 + number, 180) for number in range(24)]
+    kept = ResizedPages(tmp_path, model, 500_000)
+    prepare = Preparer(model.preprocess, lambda place: kept.open(str(place), lambda: page(*place)))
+    jobs = [Job((Reference(size, str(size), 1),), Route("document", pictures=True)) for size in sizes]
+    with Feeder(prepare, workers=3) as feeder:
+        assert len(list(feeder.stream(jobs, torch.device("cpu")))) == len(sizes)
+    files = [file.stat().st_size for file in tmp_path.rglob("*.npy")]
+    assert len(files) < len(sizes)
+    # Each may have had one on its way while it was the last that fitted.
+    assert 300_000 < sum(files) <= 500_000 + 2 * max(files)

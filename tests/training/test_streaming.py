@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import _tiny
 from pagetune.examples.visual import ImageTrainSet, make_train_set
 from pagetune.models.loading import load_model
 from pagetune.recipe import FitRecipe, ModelRecipe
-from pagetune.training.budget import measure
+from pagetune.training import budget
+from pagetune.training.budget import measure, room
 from pagetune.training.feeding import Job, Preparer, Reference, Route
 from pagetune.training.lengths import Lengths
 from pagetune.training.representations import Vectors
@@ -104,3 +107,75 @@ def test_a_page_too_large_for_the_memory_says_so_and_a_larger_trial_only_ends_th
     monkeypatch.setattr(Vectors, "forward", scarce(0))
     with pytest.raises(torch.OutOfMemoryError):
         measure(model, Vectors, prepare, pages, route)
+
+
+def test_the_budget_is_measured_as_training_has_the_model(model: Any, train: ImageTrainSet) -> None:
+    seen: set[tuple[bool, bool, bool]] = set()
+
+    def look(*_: Any) -> None:
+        inner = model[0].model
+        checkpointed = any(getattr(part, "gradient_checkpointing", False) for part in inner.modules())
+        seen.add((torch.is_autocast_enabled("cpu"), inner.training, checkpointed))
+
+    hook = model[0].register_forward_pre_hook(look)
+    try:
+        for keys, expected in (({"bf16": "off"}, False), ({"bf16": "on", "gradient_checkpointing": True}, True)):
+            seen.clear()
+            Streaming(model, train, {}, FitRecipe(workers=0, **keys)).budget({})
+            assert seen == {(expected, True, expected)}
+    finally:
+        hook.remove()
+        for part in model.modules():
+            if hasattr(part, "gradient_checkpointing"):
+                part.gradient_checkpointing = False
+    assert "forward" not in vars(model)
+
+
+def test_room_is_what_gradients_and_the_optimizer_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "free_bytes", lambda device: 10_000)
+    layers = torch.nn.Sequential(torch.nn.Linear(10, 10, bias=False), torch.nn.Linear(10, 5, bias=False))
+    layers.device = torch.device("cpu")  # type: ignore[assignment]
+    assert room(layers) == 10_000 - 3 * 4 * 150
+    layers[0].weight.requires_grad_(False)
+    assert room(layers) == 10_000 - 3 * 4 * 50
+    layers[1].weight.grad = torch.zeros(5, 10)
+    assert room(layers) == 10_000 - 2 * 4 * 50
+    layers.half()
+    layers[1].weight.grad = None
+    assert room(layers) == 10_000 - 3 * 2 * 50
+
+
+@dataclass
+class Weight:
+    """As much of a parameter as is looked at: no machine of the tests has two GPUs."""
+
+    device: torch.device
+    numbers: int
+    requires_grad: bool = True
+    grad: None = None
+
+    def numel(self) -> int:
+        return self.numbers
+
+    def element_size(self) -> int:
+        return 4
+
+
+@dataclass
+class Placed:
+    weights: Sequence[Weight]
+
+    def parameters(self) -> Sequence[Weight]:
+        return self.weights
+
+
+def test_of_several_devices_the_fullest_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    free = {"cuda:0": 9_000, "cuda:1": 8_000, "cpu": 10, "meta": 10}
+    monkeypatch.setattr(budget, "free_bytes", lambda device: free[str(device)])
+    first, second, host, disk = map(torch.device, free)
+    weights = [Weight(first, 500), Weight(second, 300), Weight(host, 7), Weight(disk, 9)]
+    assert room(Placed(weights)) == 9_000 - 12 * 500
+    weights[0].numbers = 100
+    assert room(Placed(weights)) == 8_000 - 12 * 300
+    weights[0].numbers = 1000
+    assert room(Placed(weights)) == 0

@@ -13,14 +13,16 @@ import typer
 from pagetune.cli.compare import compare
 from pagetune.cli.data import data
 from pagetune.cli.demo import demo
+from pagetune.cli.evaluate import evaluate
 from pagetune.cli.fit import fit
 from pagetune.cli.grid import grid
 from pagetune.cli.plan import plan
 from pagetune.cli.read import read
 from pagetune.cli.report import report
+from pagetune.cli.review import review
 from pagetune.cli.run import run
 from pagetune.cli.search import search
-from pagetune.cli.stages import evaluate, index, mine, queries
+from pagetune.cli.stages import index, mine, queries
 
 app = typer.Typer(
     name="pagetune",
@@ -29,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for verb in (run, demo, read, queries, mine, plan, fit, evaluate, report, grid, index, search, compare):
+for verb in (run, demo, read, queries, mine, plan, fit, evaluate, report, review, grid, index, search, compare):
     app.command()(verb)
 app.add_typer(data)
 

@@ -124,21 +124,16 @@ def run_stage(
     quiet: bool = False,
 ) -> None:
     """Run one stage and what it needs, and print what it has to say."""
+    from pagetune.pipeline import trained_by
+
     pipeline = make_pipeline(workspace, recipe, overrides, documents, quiet)
+    stage = trained_by(stage, pipeline.recipe)
     if dry_run:
         print_plan(pipeline.plan(until=stage), as_json)
         return
     summary = pipeline.run(until=stage)[stage]
     if as_json:
         print_json(summary)
-        return
-    if stage == "evaluate":
-        from rich.console import Console
-
-        from pagetune.cli.tables import show_evaluation
-
-        show_evaluation(Console(highlight=False, soft_wrap=True), summary)
-        typer.echo(f"\nreport   {short(pipeline.workspace.root / summary['report'])}")
         return
     for key, value in summary.items():
         if not (isinstance(value, list | tuple) and len(value) > LONG_LIST):

@@ -75,10 +75,10 @@ def grid_table(grid: Grid, width: int | None) -> Table:
     from rich.cells import cell_len
     from rich.table import Table
 
-    from pagetune.evaluation.comparison.report import HEADINGS, cells
+    from pagetune.evaluation.comparison.report import cells, headings
 
     lines = [{"model": row.result.label, **cells(row)} for row in grid.rows]
-    shown = ["model", *HEADINGS]
+    shown = ["model", *headings(grid)]
     wide = {heading: max(cell_len(text) for text in (heading, *(line[heading] for line in lines))) for heading in shown}
     for heading in SPARED:
         if width is not None and sum(wide[one] + 2 for one in shown) > width:

@@ -43,6 +43,12 @@ def grid(
             "--pool", min=2, metavar="N", help="Late interaction: keep one token vector of N too. Repeatable."
         ),
     ] = None,
+    rerank_depth: Annotated[
+        list[int] | None,
+        typer.Option(
+            "--rerank-depth", min=1, metavar="N", help="Rerank the first N pages of every setting too. Repeatable."
+        ),
+    ] = None,
     as_json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -54,7 +60,7 @@ def grid(
     pipeline = make_pipeline(workspace, None, overrides, quiet=quiet)
     pipeline.workspace.open()
     with pipeline.workspace.lock():
-        found = judge_deployment(pipeline, pool or POOLINGS)
+        found = judge_deployment(pipeline, pool or POOLINGS, rerank_depth or ())
         advice = recommend(found, budget_bytes=budget_bytes, budget_ms=budget_ms)
         folder = pipeline.workspace.runs / "grid"
         about = {"machine": describe_machine()}

@@ -25,23 +25,35 @@ def search(
     mode: Annotated[
         Literal["fused", "dense", "lexical"], typer.Option(help="The tuned model and BM25 together, or one of them.")
     ] = "fused",
+    rerank: Annotated[
+        bool, typer.Option("--rerank", help="Look at the first pages again with the workspace's reranker.")
+    ] = False,
+    deadline: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS", min=0, help="With --rerank: what is not looked at by then stays below, as it was found."
+        ),
+    ] = None,
     save_images: Annotated[
         Path | None, typer.Option("--save-images", metavar="FOLDER", help="Write the found pages as PNG files here.")
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find pages: rank, score, document, page, snippet."""
+    """Find pages: rank, score, document, page, snippet; with --rerank the reranker's relevance, 0 to 1, too."""
     import sys
 
+    from pagetune.errors import SearchError
     from pagetune.search.engine import SearchEngine
     from pagetune.workspace import Workspace
 
+    if deadline is not None and not rerank:
+        raise SearchError(f"--deadline {deadline:g} limits reranking; add --rerank")
     query = sys.stdin.read() if text == "-" else text
     place = Workspace(workspace).open()
     if mode != "lexical":
         place.check("fit")
     engine = SearchEngine(place)
-    hits = engine.search(query.strip(), count, documents=document or None, mode=mode)
+    hits = engine.search(query.strip(), count, documents=document or None, mode=mode, rerank=rerank, deadline=deadline)
     saved = engine.save_images(hits, save_images) if save_images is not None else []
     if as_json:
         print_json([asdict(hit) for hit in hits])
@@ -58,8 +70,11 @@ def _print_hits(hits: list[Hit]) -> None:
     if not hits:
         typer.echo("no page found")
         return
-    table = Table("rank", "score", "document", "page", "snippet", box=None, pad_edge=False)
-    table.columns[4].ratio = 1
+    looked = any(hit.relevance is not None for hit in hits)
+    scores = ("score", "relevance") if looked else ("score",)
+    table = Table("rank", *scores, "document", "page", "snippet", box=None, pad_edge=False)
+    table.columns[-1].ratio = 1
     for hit in hits:
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", hit.document, str(hit.number), hit.snippet)
+        shown = ["–" if hit.relevance is None else f"{hit.relevance:.3f}"] if looked else []
+        table.add_row(str(hit.rank), f"{hit.score:.3f}", *shown, hit.document, str(hit.number), hit.snippet)
     Console(highlight=False, markup=False).print(table)

@@ -1,4 +1,4 @@
-"""The verbs that run one stage and take nothing of their own: `queries`, `mine`, `evaluate`, `index`."""
+"""The verbs that run one stage and take nothing of their own: `queries`, `mine`, `index`."""
 
 from __future__ import annotations
 
@@ -38,5 +38,4 @@ def _verb(stage: str, about: str) -> Callable[..., None]:
 
 queries = _verb("queries", "Write queries from the documents' own structure, and split them.")
 mine = _verb("mine", "Find hard negatives in the whole page collection.")
-evaluate = _verb("evaluate", "Judge base, tuned, BM25 and their fusion on the held-out queries.")
 index = _verb("index", "Put the tuned model's page vectors into the search index.")

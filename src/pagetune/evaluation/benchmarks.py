@@ -1,66 +1,11 @@
-"""Published sets of page images by short names: ViDoRe v1 (Faysse et al., 2024), v2 (Macé et al., 2025), v3 (Loison et
-al., 2026).
-
-A name stands wherever a source of an evaluation set does that is resolved here, such as `evaluate.guard`:
-`vidore-v2/esg`. All have corpus, queries and qrels, split test; v3 writes its columns with an underscore, grades 1 and
-2, and has every query in six languages. Of v3 two more sets are private.
-"""
+"""What to load for an evaluation set by name; the names are those of `examples.published`."""
 
 from __future__ import annotations
 
-import difflib
-from dataclasses import dataclass, field
-
-from pagetune.errors import DataError
+from pagetune.examples.published import PUBLISHED, PublishedSet, resolve
 from pagetune.recipe import DatasetRecipe
 
-_V3 = {"query_id": "query-id", "corpus_id": "corpus-id"}
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedSet:
-    """One evaluation set on the Hub. `columns`: a name of its tables -> ours."""
-
-    name: str
-    source: str
-    about: str
-    columns: dict[str, str] = field(default_factory=dict)
-
-
-def _set(name: str, source: str, about: str) -> PublishedSet:
-    return PublishedSet(name, f"vidore/{source}", about, _V3 if name.startswith("vidore-v3/") else {})
-
-
-# fmt: off
-_SETS = (
-    # name                            the Hub's id: vidore/ and                           what it shows
-    _set("vidore-v1/arxivqa",          "arxivqa_test_subsampled_beir",                     "figures of papers"),
-    _set("vidore-v1/docvqa",           "docvqa_test_subsampled_beir",                      "scans of industry"),
-    _set("vidore-v1/infovqa",          "infovqa_test_subsampled_beir",                     "infographics"),
-    _set("vidore-v1/tabfquad",         "tabfquad_test_subsampled_beir",                    "tables, French"),
-    _set("vidore-v1/tatdqa",           "tatdqa_test_beir",                                 "finance"),
-    _set("vidore-v1/shift",            "shiftproject_test_beir",                           "environment, French"),
-    _set("vidore-v1/ai",               "syntheticDocQA_artificial_intelligence_test_beir", "AI"),
-    _set("vidore-v1/energy",           "syntheticDocQA_energy_test_beir",                  "energy"),
-    _set("vidore-v1/government",       "syntheticDocQA_government_reports_test_beir",      "government"),
-    _set("vidore-v1/healthcare",       "syntheticDocQA_healthcare_industry_test_beir",     "healthcare"),
-    _set("vidore-v2/esg",              "esg_reports_v2",                                   "sustainability"),
-    _set("vidore-v2/esg-human",        "esg_reports_human_labeled_v2",                     "the same, human"),
-    _set("vidore-v2/economics",        "economics_reports_v2",                             "economics"),
-    _set("vidore-v2/biomedical",       "biomedical_lectures_v2",                           "lecture slides"),
-    _set("vidore-v3/finance-en",       "vidore_v3_finance_en",                             "banks"),
-    _set("vidore-v3/finance-fr",       "vidore_v3_finance_fr",                             "finance, French"),
-    _set("vidore-v3/industrial",       "vidore_v3_industrial",                             "aircraft manuals"),
-    _set("vidore-v3/pharmaceuticals",  "vidore_v3_pharmaceuticals",                        "pharmaceuticals"),
-    _set("vidore-v3/computer-science", "vidore_v3_computer_science",                       "textbooks"),
-    _set("vidore-v3/hr",               "vidore_v3_hr",                                     "labour"),
-    _set("vidore-v3/energy",           "vidore_v3_energy",                                 "energy, French"),
-    _set("vidore-v3/physics",          "vidore_v3_physics",                                "physics, French"),
-)
-# fmt: on
-
-PUBLISHED: dict[str, PublishedSet] = {one.name: one for one in _SETS}
-"""By their short names."""
+__all__ = ["PUBLISHED", "PublishedSet", "evaluation_set"]
 
 
 def evaluation_set(
@@ -70,13 +15,4 @@ def evaluation_set(
 
     Raises DataError for a name that begins as a short one does and is none.
     """
-    known = PUBLISHED.get(source)
-    if known is None and source.startswith("vidore-v"):
-        near = difflib.get_close_matches(source, PUBLISHED, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(PUBLISHED)}"
-        raise DataError(f"{source!r} is no published set; {hint}")
-    if known is None:
-        return DatasetRecipe(eval=source, max_eval_queries=max_queries, columns=columns or {})
-    return DatasetRecipe(
-        eval=known.source, eval_split="test", max_eval_queries=max_queries, columns={**known.columns, **(columns or {})}
-    )
+    return resolve(DatasetRecipe(eval=source, max_eval_queries=max_queries, columns=columns or {}))

@@ -20,6 +20,7 @@ LIGHT = {
     "tuned": "#2f5fd0",
     "bm25": "#c17f1c",
     "fused": "#12866f",
+    "reranked": "#8a4fc4",
     "gain": "#2a9461",
     "loss": "#cf4a3f",
 }

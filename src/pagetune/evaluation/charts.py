@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pagetune.evaluation.canvas import VARIABLES, Canvas, plain
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, SYSTEMS, TUNED, EvaluationReport
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, SYSTEMS, TUNED, EvaluationReport
 from pagetune.evaluation.metrics import MAIN_METRIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OF_SYSTEM = {BASE: "base", TUNED: "tuned", LEXICAL: "bm25", FUSED: "fused"}
+_OF_SYSTEM = {BASE: "base", TUNED: "tuned", LEXICAL: "bm25", FUSED: "fused", RERANKED: "reranked"}
 
 Curve = Sequence[Mapping[str, float]]
 
@@ -38,7 +38,7 @@ def systems_chart(report: EvaluationReport) -> str:
                 textcoords="offset points",
                 va="center",
                 color=VARIABLES["ink"],
-                fontweight="bold" if name in (TUNED, FUSED) else "normal",
+                fontweight="bold" if name in (TUNED, FUSED, RERANKED) else "normal",
             )
         axes.set_yticks(range(len(report.systems)), list(report.systems))
         axes.invert_yaxis()
@@ -88,7 +88,7 @@ def kinds_chart(report: EvaluationReport) -> str | None:
         for row, ids in enumerate(kinds.values()):
             means = {name: result.scores.of(ids).means()[MAIN_METRIC] for name, result in report.systems.items()}
             axes.plot([means[BASE], means[TUNED]], [row, row], color=_colour(TUNED), lw=2, alpha=0.45, zorder=1)
-            for name, marker in ((LEXICAL, "D"), (FUSED, "s"), (BASE, "o"), (TUNED, "o")):
+            for name, marker in ((LEXICAL, "D"), (FUSED, "s"), (RERANKED, "^"), (BASE, "o"), (TUNED, "o")):
                 if name not in means:
                     continue
                 label = name if row == 0 else None
@@ -168,7 +168,7 @@ def _colour(system: str) -> str:
 def _legend(figure: Figure, axes: Axes) -> None:
     """Above the drawing, over the whole width, in the systems' usual order."""
     handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
-    shown = [name for name in SYSTEMS if name in handles]
+    shown = [name for name in (*SYSTEMS, RERANKED) if name in handles]
     figure.legend(
         [handles[name] for name in shown],
         shown,

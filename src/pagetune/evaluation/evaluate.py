@@ -9,22 +9,28 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pagetune.errors import DataError
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS, QueryScores, score_run
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
-from pagetune.evaluation.significance import Comparison, compare, interval, verdict
+from pagetune.evaluation.significance import Comparison, compare, correct, interval, verdict
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
+
+if TYPE_CHECKING:
+    from pagetune.evaluation.false_negatives import Suspect
+    from pagetune.evaluation.slices import Slices
 
 BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
 SYSTEMS = (BASE, TUNED, LEXICAL, FUSED)
 """In the order of every table; the last two only where the pages' words are known."""
+RERANKED = "reranked"
+"""The last of a table, where a reranker was judged too: the shortlist of the system before it in a new order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -79,6 +85,10 @@ class Conditions:
     """Whether the words that a query was written from were hidden on the pages."""
     words: str = ""
     """Where the pages' words come from for BM25, or why there are none; empty: from the documents themselves."""
+    reviewed: int = 0
+    """Judgements that somebody made of pages which every model ranked above the judged one."""
+    reranked: str = ""
+    """How the shortlists were reranked, as a sentence; empty: they were not."""
     late: bool = False
     """Whether a page's score adds up over the tokens of the query; `evaluate_systems` sees for itself."""
 
@@ -105,11 +115,15 @@ class EvaluationReport:
     by_dimension: Mapping[int, Mapping[str, SystemResult]]
     """Widest first; base, tuned and, where there is BM25, fused at each Matryoshka dimension."""
     comparisons: Mapping[str, Comparison]
-    """`tuned − base` and others, NDCG@10."""
+    """`tuned − base`, which is the question, and others, NDCG@10; those corrected as one family (Holm)."""
     settings: EvaluateRecipe
     storage: Mapping[str, Mapping[str, float]]
     """What each model's page vectors take at its full dimension: vectors_per_page, bytes_per_page."""
     conditions: Conditions = Conditions()
+    slices: Slices | None = None
+    """Tuned against base within slices of the queries; see `findings`."""
+    suspects: tuple[Suspect, ...] = ()
+    """Pages that every model ranks above the judged one, the surest first."""
 
     @property
     def gain(self) -> Comparison:
@@ -161,6 +175,8 @@ class EvaluationReport:
                 name: _rounded(asdict(comparison)) | {"outcome": comparison.outcome}
                 for name, comparison in self.comparisons.items()
             },
+            "slices": self.slices.to_json() if self.slices is not None else None,
+            "suspects": len(self.suspects),
             "storage": {name: dict(facts) for name, facts in self.storage.items()},
             "settings": self.settings.model_dump(mode="json"),
             "conditions": asdict(self.conditions),
@@ -212,11 +228,13 @@ def evaluate_systems(
         pages=len(base.pages.ids),
         systems=systems,
         by_dimension=by_dimension,
-        comparisons={
-            f"{new} − {old}": bench.compare(systems, new, old)
-            for new, old in pairs
-            if new in systems and old in systems
-        },
+        comparisons=others_corrected(
+            {
+                f"{new} − {old}": bench.compare(systems, new, old)
+                for new, old in pairs
+                if new in systems and old in systems
+            }
+        ),
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
         conditions=replace(conditions or Conditions(), late=late),
@@ -246,7 +264,7 @@ class _Bench:
             runs[LEXICAL] = self.words
             runs[FUSED] = fuse(runs[TUNED], self.words, self.recipe.fusion_weight, depth=self.recipe.depth)
         if dimension is None:
-            return {name: self._judge(run, METRICS) for name, run in runs.items()}
+            return {name: self._judge(run, MEASURED) for name, run in runs.items()}
         return {name: self._judge(run, (MAIN_METRIC,)) for name, run in runs.items() if name != LEXICAL}
 
     def _dense(self, name: str, dimension: int | None) -> Run:
@@ -273,6 +291,13 @@ class _Bench:
     def _sampling(self) -> Any:
         recipe = self.recipe
         return {"confidence": recipe.confidence, "resamples": recipe.resamples, "seed": recipe.seed}
+
+
+def others_corrected(found: dict[str, Comparison]) -> dict[str, Comparison]:
+    """The question is one, and asked beforehand: its p stays. The other comparisons are one family (Holm)."""
+    question = f"{TUNED} − {BASE}"
+    others = {name: comparison for name, comparison in found.items() if name != question}
+    return found | dict(zip(others, correct(list(others.values())), strict=True))
 
 
 def _pick(encoded: Encoded, places: Sequence[int]) -> Encoded:

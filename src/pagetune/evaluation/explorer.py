@@ -18,6 +18,8 @@ ROWS_BYTES = 5_000_000
 """Of the table of queries: some 15,000 of them."""
 _JUDGED = 3
 """Pages of a query's judgements that get a picture even where no system puts them first."""
+PICTURED = 6
+"""Suspects that are shown beside the judged page."""
 _NAMED = 20
 """Pages of a query's judgements that are listed."""
 
@@ -29,6 +31,7 @@ class Explorer:
         self.report = report
         self._found = found
         self.heatmaps = heatmaps
+        self.suspects = report.suspects[:PICTURED]
         by_size = sorted(found, key=lambda one: (-abs(one.change), one.query.id))
         self._kinds = _places(one.query.kind for one in found)
         self._documents = _places(sorted(one.query.document for one in found))
@@ -62,13 +65,15 @@ class Explorer:
             found.update(dict.fromkeys(page for page, _ in one.judged[:_JUDGED]))
             for pages in one.first.values():
                 found.update(dict.fromkeys(pages))
+        found.update(dict.fromkeys(page for one in self.suspects for page in (one.judged, one.page)))
         return list(found)
 
     @cached_property
     def read(self) -> list[str]:
         """Of these, the ones to picture large: what the examples are about, and what comes first there."""
         found = [*gains(self._found), *losses(self._found)]
-        return [page for one in found for page in (one.page, *(pages[0] for pages in one.first.values() if pages))]
+        examples = [page for one in found for page in (one.page, *(pages[0] for pages in one.first.values() if pages))]
+        return [*examples, *(page for one in self.suspects for page in (one.judged, one.page))]
 
     def data(self) -> str:
         """JSON for inside a page: names, rows, heatmaps."""
@@ -96,6 +101,7 @@ class Explorer:
                 "documents": self.documents,
                 "rows": self._rows,
                 "maps": maps,
+                "suspects": [[self._place(page) for page in (one.judged, one.page)] for one in self.suspects],
                 "pages": [self._name(page) for page in self._pages],
                 "seen": seen,
             }
@@ -113,10 +119,8 @@ class Explorer:
         return f"{document}, {label}" if document else label
 
     def _name(self, page: str) -> tuple[str, str]:
-        document, dash, number = page.rpartition("-")
         # A dataset's ids are its own: what looks like a number need not be that of a page.
-        own = not self.report.conditions.collection and dash and number.isdecimal()
-        return (document, f"page {int(number)}") if own else ("", page)
+        return ("", page) if self.report.conditions.collection else page_name(page)
 
     def _row(self, one: Change) -> list[Any]:
         """In the order that templates/report.js takes it apart."""
@@ -141,6 +145,12 @@ class Explorer:
 
     def _place(self, page: str) -> int:
         return self._pages.setdefault(page, len(self._pages))
+
+
+def page_name(page: str) -> tuple[str, str]:
+    """Document and page of a workspace's page id: `memoir-0012` is page 12 of memoir."""
+    document, dash, number = page.rpartition("-")
+    return (document, f"page {int(number)}") if dash and number.isdecimal() else ("", page)
 
 
 def _places(names: Iterable[str]) -> dict[str, int]:

@@ -16,6 +16,8 @@ from pagetune.examples.words import content_words, language_of, stems
 from pagetune.examples.writers.captions import find_captions
 from pagetune.records import Document, Page, Query, Rect
 
+FACETS = ("kind of query", "document", "language", "type of page", "length", "words on the page")
+
 PAGE_TYPES = ("text", "table", "chart", "figure", "scan", "no text")
 
 _NAMED = {
@@ -95,11 +97,16 @@ def overlap_of(query: Query, page: Page, masks: Mapping[str, Sequence[Rect]], la
 
     None for a query of stop words only.
     """
+    return overlap_with(query.text, page.text(masks.get(page.id, ())), language)
+
+
+def overlap_with(query: str, text: str, language: str = "") -> str | None:
+    """The same of a page that is known by its text."""
     code = "" if language == "unknown" else language
-    asked = set(stems(content_words(query.text, code), code))
+    asked = set(stems(content_words(query, code), code))
     if not asked:
         return None
-    there = set(stems(content_words(page.text(masks.get(page.id, ())), code), code))
+    there = set(stems(content_words(text, code), code))
     share = len(asked & there) / len(asked)
     return next(name for most, name in OVERLAPS if share <= most + 1e-9)
 
@@ -117,9 +124,7 @@ def facets_of(
     known = {page.id: page for page in pages}
     types = page_types(pages, documents, set(answers.values()))
     spoken = languages(pages, documents)
-    found: dict[str, dict[str, str]] = {
-        name: {} for name in ("kind of query", "document", "language", "type of page", "length", "words on the page")
-    }
+    found: dict[str, dict[str, str]] = {name: {} for name in FACETS}
     for query in judged:
         page = known.get(answers[query.id])
         document = page.document if page else query.document

@@ -10,8 +10,8 @@ since all must agree.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,20 +37,36 @@ class Suspect:
     """Model -> rank of the page."""
     judged_ranks: dict[str, int | None]
     """Model -> rank of the judged page, None below the run's depth."""
+    scores: dict[str, float] = field(default_factory=dict)
+    """Model -> its score of the page."""
+    judged_scores: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Somebody looked. `grade` 0: no answer; `was`: the grade it had, None for none."""
+    """Somebody looked. `grade` 0: no answer, None: undecided again; `was`: the grade it had, None for none.
+
+    What was looked at stays beside it: the query's text, the judged page, where the models had put the page, and how
+    they scored it.
+    """
 
     query: str
     page: str
-    grade: int
+    grade: int | None
     by: str
     at: str
     models: tuple[str, ...]
     was: int | None = None
     note: str = ""
+    text: str = ""
+    judged: str = ""
+    ranks: dict[str, int] = field(default_factory=dict)
+    scores: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def suspect(self) -> Suspect:
+        """What was decided on, as far as it was kept."""
+        return Suspect(self.query, self.text, self.page, self.judged, dict(self.ranks), {}, dict(self.scores))
 
 
 def find_suspects(
@@ -89,11 +105,17 @@ def find_suspects(
                 best,
                 {name: places[name][page] for name in runs},
                 {name: places[name].get(best) for name in runs},
+                {name: round(float(run[query][page]), 6) for name, run in runs.items()},
+                {name: _rounded(run[query].get(best)) for name, run in runs.items()},
             )
             for page in unjudged
         ]
         found += sorted(own, key=_doubt)[:most]
     return tuple(sorted(found, key=lambda suspect: (*_doubt(suspect)[:2], suspect.query, suspect.page)))
+
+
+def _rounded(score: float | None) -> float | None:
+    return None if score is None else round(float(score), 6)
 
 
 def _doubt(suspect: Suspect) -> tuple[int, int, str]:
@@ -116,7 +138,7 @@ def read_suspects(folder: Path, *, all: bool = False) -> tuple[Suspect, ...]:
         raise DataError(f"{file} is not there; list the pages to look at first") from None
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} is not a list of suspects ({' '.join(str(error).split())}); list them again") from None
-    done = set() if all else {(one.query, one.page) for one in read_decisions(folder)}
+    done = set() if all else {(one.query, one.page) for one in latest(read_decisions(folder))}
     return tuple(suspect for suspect in found if (suspect.query, suspect.page) not in done)
 
 
@@ -134,18 +156,45 @@ def reject(folder: Path, query: str, page: str, *, by: str, note: str = "", at: 
     return _decide(folder, query, page, 0, by, note, at)
 
 
-def _decide(folder: Path, query: str, page: str, grade: int, by: str, note: str, at: datetime | None) -> Decision:
+def withdraw(folder: Path, query: str, page: str, *, by: str, at: datetime | None = None) -> Decision:
+    """Nobody has decided any more. What had been decided stays in the file. Raises DataError."""
+    return _decide(folder, query, page, None, by, "", at)
+
+
+def _decide(
+    folder: Path, query: str, page: str, grade: int | None, by: str, note: str, at: datetime | None
+) -> Decision:
+    from filelock import FileLock
+
     if not by.strip():
         raise DataError(f"by {by!r} names nobody; say who decides")
-    suspect = next((one for one in read_suspects(folder, all=True) if (one.query, one.page) == (query, page)), None)
-    if suspect is None:
-        raise DataError(f"query {query!r} with page {page!r} is not in {folder / SUSPECTS}; decide on what is listed")
-    before = read_decisions(folder)
-    was = next((one.grade for one in reversed(before) if (one.query, one.page) == (query, page)), None)
-    when = (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
-    decision = Decision(query, page, grade, by, when, tuple(suspect.ranks), was, note)
-    lines = [json.dumps(asdict(one), ensure_ascii=False) for one in (*before, decision)]
-    write_atomically(folder / DECISIONS, "\n".join(lines) + "\n")
+    # Two may decide at once: what one writes, the other must have read.
+    with FileLock(folder / ".lock"):
+        before = read_decisions(folder)
+        last = next((one for one in reversed(before) if (one.query, one.page) == (query, page)), None)
+        listed = (one for one in read_suspects(folder, all=True) if (one.query, one.page) == (query, page))
+        # What is decided is judged from then on, and suspected no more: it can still be decided otherwise.
+        suspect = next(listed, last.suspect if last else None)
+        if suspect is None:
+            raise DataError(
+                f"query {query!r} with page {page!r} is not in {folder / SUSPECTS}; decide on what is listed"
+            )
+        decision = Decision(
+            query,
+            page,
+            grade,
+            by,
+            (at or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+            tuple(suspect.ranks) or (last.models if last else ()),
+            last.grade if last else None,
+            note,
+            suspect.text,
+            suspect.judged,
+            suspect.ranks,
+            suspect.scores,
+        )
+        lines = [json.dumps(asdict(one), ensure_ascii=False) for one in (*before, decision)]
+        write_atomically(folder / DECISIONS, "\n".join(lines) + "\n")
     return decision
 
 
@@ -165,16 +214,44 @@ def read_decisions(folder: Path) -> tuple[Decision, ...]:
     return tuple(found)
 
 
-def reviewed(qrels: Qrels, decisions: Sequence[Decision]) -> dict[str, dict[str, int]]:
+def latest(decisions: Sequence[Decision]) -> tuple[Decision, ...]:
+    """What holds: of several decisions on one page the last, without those that were withdrawn."""
+    last = {(one.query, one.page): one for one in decisions}
+    return tuple(one for one in last.values() if one.grade is not None)
+
+
+def reviewed(
+    qrels: Qrels,
+    decisions: Sequence[Decision],
+    texts: Mapping[str, str] | None = None,
+    pages: Collection[str] | None = None,
+) -> dict[str, dict[str, int]]:
     """The judgements with the decisions, of several on one page the last; `qrels` itself is not changed.
 
-    Decisions on queries that are not there are left out: they belong to another split.
+    Left out are decisions on queries that are not there (they belong to another split), on those that have another
+    text in `texts` by now (an id that was given anew), and on pages that are not among `pages`.
     """
     found = {query: dict(grades) for query, grades in qrels.items()}
-    for one in decisions:
-        if one.query in found:
-            found[one.query][one.page] = one.grade
+    for one in holding(decisions, found, texts, pages):
+        assert one.grade is not None
+        found[one.query][one.page] = one.grade
     return found
+
+
+def holding(
+    decisions: Sequence[Decision],
+    queries: Collection[str],
+    texts: Mapping[str, str] | None = None,
+    pages: Collection[str] | None = None,
+) -> tuple[Decision, ...]:
+    """Those of the latest decisions that `reviewed` takes."""
+    return tuple(
+        one
+        for one in latest(decisions)
+        if one.query in queries
+        and (texts is None or not one.text or texts.get(one.query) == one.text)
+        and (pages is None or one.page in pages)
+    )
 
 
 def write_back(qrels_file: Path, decisions: Sequence[Decision]) -> int:
@@ -196,7 +273,7 @@ def write_back(qrels_file: Path, decisions: Sequence[Decision]) -> int:
         raise DataError(
             f"{qrels_file}: not readable as judgements ({reason}); give query-id, corpus-id, score"
         ) from None
-    last = {(one.query, one.page): one for one in decisions if one.query in known}
+    last = {(one.query, one.page): one for one in latest(decisions) if one.query in known}
     kept = [row for row in rows if (str(row["query-id"]), str(row["corpus-id"])) not in last]
     names = [*rows[0], *(name for name in ("by", "at", "models") if name not in rows[0])] if rows else []
     made: list[dict[str, Any]] = [

@@ -42,6 +42,23 @@ def check(run: Path, fail_under: str | float | Path, system: str = SYSTEM) -> Ga
     return _against_run(run, Path(fail_under), system)  # type: ignore[arg-type]
 
 
+def check_reference(fail_under: str | float | Path, own: Path) -> None:
+    """What `check` will compare with, looked at before the evaluation takes its time.
+
+    `own` is the folder that the evaluation is about to replace: it can be no reference. Raises DataError.
+    """
+    if _number(fail_under) is not None:
+        return
+    place = Path(fail_under)  # type: ignore[arg-type]
+    if not place.exists():
+        raise DataError(f"fail-under {str(place)!r} is neither a number nor a file; give 0.6, or a metrics.json")
+    if (place if place.is_dir() else place.parent).resolve() == own.resolve():
+        raise DataError(
+            f"fail-under {str(place)!r} is the run that this evaluation replaces; give a copy of its folder"
+        )
+    _metrics(place)
+
+
 def _number(given: str | float | Path) -> float | None:
     try:
         value = float(given)  # type: ignore[arg-type]

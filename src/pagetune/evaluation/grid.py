@@ -9,9 +9,9 @@ finer copy of the page's vectors ("int8", "float32"), whose bytes count too. (Ma
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +19,15 @@ from numpy.typing import NDArray
 from pagetune.errors import DataError
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
 from pagetune.evaluation.precision import PRECISIONS, Matrix, Precision, Stored, search_ms, store
-from pagetune.evaluation.ranking import Qrels, Run, best, ranking
+from pagetune.evaluation.ranking import Qrels, Run, best_places
 from pagetune.evaluation.retrieval import Passages, Queries
 from pagetune.evaluation.significance import intervals, sampling
 from pagetune.models.scoring import truncate
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import EvaluateRecipe
+
+if TYPE_CHECKING:
+    from pagetune.evaluation.grid_reranking import Reranking
 
 Rescoring = Literal["none", "query", "int8", "float32"]
 PAIRS: tuple[tuple[Precision, Rescoring], ...] = (
@@ -51,6 +54,8 @@ class Setting:
     precision: Precision
     rescoring: Rescoring = "none"
     pooling: int = 1
+    reranked: int = 0
+    """Pages of an answer that a reranker scores again; 0: none."""
 
     @property
     def name(self) -> str:
@@ -58,7 +63,8 @@ class Setting:
         told = {"none": "", "query": " rescored by the query"}
         pooled = f", 1 token vector of {self.pooling}" if self.pooling > 1 else ""
         rescored = told.get(self.rescoring, f" rescored with {self.rescoring}")
-        return f"{self.dimension} dimensions, {self.precision}{rescored}{pooled}"
+        again = f", the first {self.reranked} reranked" if self.reranked else ""
+        return f"{self.dimension} dimensions, {self.precision}{rescored}{pooled}{again}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +84,7 @@ class Cell:
     searched_bytes_per_page: float
     """Of those that every query reads."""
     ms_per_query: float
-    """Of the search alone, in numpy on one machine; see `precision.search_ms`."""
+    """Of the search in numpy on one machine (see `precision.search_ms`), and of the reranker where there is one."""
 
     @property
     def bytes_at_a_million(self) -> float:
@@ -122,10 +128,13 @@ def deployment_grid(
     exclude: Mapping[str, Collection[str]] | None = None,
     shortlist: int = SHORTLIST,
     timed: int = 32,
+    reranking: Reranking | None = None,
     settings: EvaluateRecipe | None = None,
     progress: Progress = SILENT,
 ) -> DeploymentGrid:
     """Judge every setting on the same queries. Queries without a judgement are left out. Raises DataError.
+
+    With `reranking` every setting stands once more at each of its depths, after all that are not reranked.
 
     `dimensions` are Matryoshka dimensions besides the full one; late interaction, which is not trained for them, has
     its own only, and `poolings` besides: one vector is kept of so many. Search is timed over the first `timed` queries.
@@ -144,13 +153,15 @@ def deployment_grid(
     sizes = [full] if late else [full, *sorted({size for size in dimensions if 0 < size < full}, reverse=True)]
     factors = sorted({1, *(poolings if late else ())})
     pairs = [pair for pair in PAIRS if pair[0] in {*precisions, "float32"}]
+    deepest = reranking.deepest if reranking is not None else 0
     found: list[tuple[Setting, Run, float, float, float, float]] = []
     with progress.task("deployment grid", len(sizes) * len(factors) * len(pairs), "settings") as task:
         for factor, size in product(factors, sizes):
             smaller = collection.pooled(factor).truncated(size)
             short = [truncate(query, size) for query in asked]
             kinds = {precision: store(smaller.vectors, precision) for precision in _needed(pairs)}
-            runs = _runs(pairs, kinds, smaller, dict(zip(ids, short, strict=True)), left_out, shortlist)
+            asks = dict(zip(ids, short, strict=True))
+            runs = _runs(pairs, kinds, smaller, asks, left_out, shortlist, max(ANSWERS, deepest))
             per_page = len(smaller.owner) / len(smaller.ids)
             for pair in pairs:
                 searched, second = kinds[pair[0]], _rescored_with(pair, kinds)
@@ -160,6 +171,10 @@ def deployment_grid(
                 sizes_of = (per_page, per_page * kept, per_page * searched.vector_bytes)
                 found.append((Setting(size, *pair, factor), runs[pair], *sizes_of, ms))
                 task.advance()
+    if reranking is not None:
+        for place, depth, run, more in list(reranking.rerank([run for _, run, *_ in found])):
+            setting, _, held, stored, read, ms = found[place]
+            found.append((replace(setting, reranked=depth), run, held, stored, read, ms + more))
     scores = np.array([score_run(run, graded, metrics=(MAIN_METRIC,)).values[MAIN_METRIC] for _, run, *_ in found])
     chance = sampling(chosen)
     # Rounded: two settings that answer alike shall differ by nothing.
@@ -230,9 +245,12 @@ def _runs(
     queries: Mapping[str, Matrix],
     exclude: Mapping[str, Collection[str]],
     shortlist: int,
+    answers: int,
 ) -> dict[Pair, Run]:
     """A run for every pair, each matrix of scores computed once for all of them."""
-    place = {page: position for position, page in enumerate(collection.ids)}
+    ids = collection.ids
+    rank = np.empty(len(ids), dtype=np.intp)
+    rank[sorted(range(len(ids)), key=ids.__getitem__)] = np.arange(len(ids))
     runs: dict[Pair, Run] = {pair: {} for pair in pairs}
     tokens = max(len(query) for query in queries.values())
     for group in _groups(list(queries), max(1, _BLOCK // (tokens * len(collection.owner)))):
@@ -244,17 +262,33 @@ def _runs(
             # Over binary the query is reduced to signs for the search, and whole for the rescoring.
             for whole in (False, True) if kind == "binary" else (False,):
                 asked = stacked if whole else stored.reduced(stacked)
-                nearest = np.maximum.reduceat(asked @ decoded, collection.starts, axis=1)
-                tables[kind, whole] = np.round(np.add.reduceat(nearest, bounds, axis=0), 6).astype(np.float32)
-        for (precision, rescoring), (row, query) in product(pairs, enumerate(group)):
-            scores, out = tables[precision, False][row], exclude.get(query, ())
-            if rescoring == "none":
-                runs[precision, rescoring][query] = best(scores, collection.ids, ANSWERS, out)
-                continue
-            finer = tables["binary", True] if rescoring == "query" else tables[rescoring, False]
-            short = {page: float(finer[row, place[page]]) for page in best(scores, collection.ids, shortlist, out)}
-            runs[precision, rescoring][query] = {page: short[page] for page in ranking(short)[:ANSWERS]}
+                nearest = asked @ decoded
+                # With one vector a page, or a query, there is nothing to choose among, or to add up.
+                if len(collection.owner) > len(ids):
+                    nearest = np.maximum.reduceat(nearest, collection.starts, axis=1)
+                if len(stacked) > len(group):
+                    nearest = np.add.reduceat(nearest, bounds, axis=0)
+                tables[kind, whole] = np.round(nearest, 6).astype(np.float32, copy=False)
+        out = [exclude.get(query, ()) for query in group]
+        found = {kind: best_places(tables[kind, False], ids, max(answers, shortlist), out) for kind in kinds}
+        for precision, rescoring in pairs:
+            finer = _finer(tables, rescoring)
+            for row, query in enumerate(group):
+                scores, places = tables[precision, False][row], found[precision][row]
+                if finer is not None:
+                    scores, places = finer[row], places[:shortlist]
+                    places = places[np.lexsort((rank[places], -scores[places]))]
+                places = places[:answers]
+                pages = [ids[place] for place in places]
+                runs[precision, rescoring][query] = dict(zip(pages, scores[places].tolist(), strict=True))
     return runs
+
+
+def _finer(tables: Mapping[tuple[Precision, bool], Matrix], rescoring: Rescoring) -> Matrix | None:
+    """The scores that a shortlist is put in order by; None where there is none."""
+    if rescoring == "none":
+        return None
+    return tables["binary", True] if rescoring == "query" else tables[rescoring, False]
 
 
 def _groups(queries: Sequence[str], size: int) -> Iterator[Sequence[str]]:

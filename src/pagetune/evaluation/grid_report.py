@@ -137,6 +137,7 @@ def _cell_as_json(cell: Cell) -> dict[str, Any]:
         "precision": setting.precision,
         "rescoring": setting.rescoring,
         "pooling": setting.pooling,
+        "reranked": setting.reranked,
         "ndcg": round(cell.ndcg, 6),
         "interval": [round(bound, 6) for bound in cell.interval],
         "loss": round(cell.loss, 6),
@@ -152,14 +153,17 @@ def _cell_as_json(cell: Cell) -> dict[str, Any]:
 def to_markdown(grid: DeploymentGrid, advice: Recommendation, chart: str | None = None) -> str:
     """The whole grid as Markdown; `chart` is the file name of the plot beside it."""
     pooled = any(cell.setting.pooling > 1 for cell in grid.cells)
+    reranked = any(cell.setting.reranked for cell in grid.cells)
     heads = ["dimension", "precision", "rescored with", *(["1 token of"] if pooled else [])]
+    heads += ["reranked"] if reranked else []
     heads += [MAIN_METRIC, "interval", "loss", "bytes/page", "1M pages", "ms/query", "front"]
     front = set(grid.front())
-    rows = [heads, ["---:", "---", "---", *(["---:"] if pooled else []), "---:", *["---:"] * 5, "---"]]
+    rows = [heads, ["---:", "---", "---", *["---:"] * (pooled + reranked), "---:", *["---:"] * 5, "---"]]
     for cell in grid.cells:
         setting, (low, high) = cell.setting, cell.interval
         row = [str(setting.dimension), setting.precision, "" if setting.rescoring == "none" else setting.rescoring]
         row += [str(setting.pooling)] if pooled else []
+        row += [str(setting.reranked or "")] if reranked else []
         row += [f"{cell.ndcg:.3f}", f"{low:.3f}–{high:.3f}", f"{cell.loss:+.3f}", f"{cell.bytes_per_page:,.0f}"]
         row += [size_of(cell.bytes_at_a_million), f"{cell.ms_per_query:.3g}", "●" if cell in front else ""]
         rows.append(row)
@@ -172,7 +176,12 @@ def to_markdown(grid: DeploymentGrid, advice: Recommendation, chart: str | None 
 def notes(grid: DeploymentGrid) -> Sequence[str]:
     """What the figures mean, a sentence or two each."""
     settings = grid.settings
+    reranked = (
+        "reranked: so many pages of an answer are scored again, query and page together; ms/query has the time of as "
+        "many pairs on this machine, the bytes are those of the vectors alone.",
+    )
     return (
+        *(reranked if any(cell.setting.reranked for cell in grid.cells) else ()),
         f"{grid.queries:,} queries over {grid.pages:,} pages, one encoding; {MAIN_METRIC} has the {GAIN} gain "
         f"(trec_eval's). interval: {settings.confidence:.0%}, bootstrap over queries.",
         "loss: against the full dimension in float32, on the same queries. Recommended is the smallest within "

@@ -103,8 +103,10 @@ class Guard:
             asked = encode_texts(model, list(self.chosen.queries.values()))
         else:
             from pagetune.evaluation.dataset import encode_set
+            from pagetune.training.page_cache import kept_pages
 
-            encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress)
+            kept = kept_pages(cache / "pixels", model, self.recipe.fit.page_cache)
+            encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress, kept)
             asked, pages = list(encoded.queries), encoded.pages  # type: ignore[assignment]
         run = rank_pages(list(self.chosen.queries), asked, pages, depth=self.recipe.evaluate.depth)
         return score_run(run, self.chosen.qrels)

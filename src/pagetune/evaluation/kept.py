@@ -14,12 +14,15 @@ import numpy as np
 
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
+from pagetune.evaluation.false_negatives import SUSPECTS, read_suspects
 from pagetune.evaluation.heatmaps import load_heatmaps
 from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, QueryScores
 from pagetune.evaluation.output import TOLD, TREC_FILES
+from pagetune.evaluation.per_query import SLICE
 from pagetune.evaluation.ranking import Run
 from pagetune.evaluation.report import Story
 from pagetune.evaluation.significance import Comparison
+from pagetune.evaluation.slices import Slices, slices_from_json
 from pagetune.evaluation.trec import read_run
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Document, Query
@@ -94,7 +97,19 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         settings=EvaluateRecipe.model_validate(metrics["settings"]),
         storage=metrics["storage"],
         conditions=Conditions(**metrics["conditions"]),
+        slices=_slices(metrics.get("slices"), table),
+        suspects=read_suspects(folder, all=True) if (folder / SUSPECTS).exists() else (),
     )
+
+
+def _slices(found: Mapping[str, Any] | None, table: Mapping[str, list[Any]]) -> Slices | None:
+    if found is None:
+        return None
+    falls = {
+        facet: {query: name for query, name in zip(table["query-id"], table[f"{SLICE} {facet}"], strict=True) if name}
+        for facet in found["facets"]
+    }
+    return slices_from_json(found, falls)
 
 
 def _rows(table: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:

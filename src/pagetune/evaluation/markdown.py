@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pagetune.evaluation.evaluate import BASE, LEXICAL, TUNED, EvaluationReport
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS
+from pagetune.evaluation.evaluate import BASE, LEXICAL, RERANKED, TUNED, EvaluationReport
+from pagetune.evaluation.findings import witnesses
+from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC
 from pagetune.evaluation.per_query import Change, changes, gains, losses
-from pagetune.evaluation.report import Story, storage_rows
+from pagetune.evaluation.report import Story, columns, storage_rows
+from pagetune.evaluation.slices import Slices
+
+DOUBTFUL = 10
+"""Suspects that are listed."""
 
 
 def as_markdown(report: EvaluationReport, story: Story) -> str:
@@ -21,12 +26,18 @@ def as_markdown(report: EvaluationReport, story: Story) -> str:
     if LEXICAL not in report.systems:
         parts.append(f"Without BM25: {report.conditions.words or 'the words of the pages are not known'}.")
     parts += [f"## Differences in {MAIN_METRIC}", _differences(report)]
-    parts.append("Paired by query: bootstrap interval, two-sided randomisation test.")
+    parts.append(
+        "Paired by query: bootstrap interval, two-sided randomisation test. "
+        f"{TUNED} − {BASE} is the question that was asked; the others are corrected as one family (Holm)."
+    )
     if len(report.kinds) > 1:
         parts += ["## By kind of query", _kinds(report)]
+    if report.slices is not None and report.slices.slices:
+        parts += ["## Where it helped, and where not", report.slices.verdict, _slices(report.slices)]
     parts += ["## What a page takes", _storage(report), "Vectors of the tuned model in float32."]
     for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
         parts += [f"## {title}", _changed(shown)] if shown else []
+    parts += _doubtful(report)
     parts += ["## How the figures were made", _method(report)]
     if story.machine:
         parts += ["## The machine", ", ".join(f"{name} {value}" for name, value in story.machine.items())]
@@ -34,12 +45,13 @@ def as_markdown(report: EvaluationReport, story: Story) -> str:
 
 
 def _systems(report: EvaluationReport) -> str:
-    rows = []
+    rows, shown = [], columns(report)
     for name, result in report.systems.items():
         low, high = result.interval
-        values = [f"{result.metrics[metric]:.3f}" for metric in METRICS]
+        values = [f"{result.metrics[metric]:.3f}" for metric in shown]
         rows.append([name, values[0], f"{low:.3f}–{high:.3f}", *values[1:]])
-    return table(["system", MAIN_METRIC, "interval", *list(METRICS)[1:]], rows)
+    main = f"{MAIN_METRIC} ({GAIN} gain)" if EXPONENTIAL in shown else MAIN_METRIC
+    return table(["system", main, "interval", *shown[1:]], rows)
 
 
 def _differences(report: EvaluationReport) -> str:
@@ -48,13 +60,51 @@ def _differences(report: EvaluationReport) -> str:
             name,
             signed(c.difference),
             f"{signed(c.low)} to {signed(c.high)}",
-            "< 0.001" if c.p < 0.001 else f"{c.p:.3f}",
+            _p(c.p),
+            _p(c.holm),
             f"{c.better} / {c.queries - c.better - c.worse} / {c.worse}",
             c.outcome,
         ]
         for name, c in report.comparisons.items()
     ]
-    return table(["compared", "difference", "interval", "p", "better / same / worse", "in words"], rows, ("in words",))
+    heads = ["compared", "difference", "interval", "p", "p, Holm", "better / same / worse", "in words"]
+    return table(heads, rows, ("in words",))
+
+
+def _p(p: float | None) -> str:
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _slices(slices: Slices) -> str:
+    rows = []
+    for one in slices.slices:
+        c = one.comparison
+        rows.append([one.facet, one.name, str(c.queries), f"{c.old_mean:.3f}", f"{c.new_mean:.3f}"])
+        rows[-1] += [
+            signed(c.difference),
+            f"{signed(c.low)} to {signed(c.high)}",
+            _p(c.holm),
+            one.warning or one.outcome,
+        ]
+    heads = ["slice by", "slice", "queries", slices.old, slices.new, "difference", "interval", "p, Holm", "in words"]
+    return table(heads, rows, ("slice", "in words"))
+
+
+def _doubtful(report: EvaluationReport) -> list[str]:
+    if not report.suspects:
+        return []
+    shown = [
+        [one.text, one.page, one.judged, ", ".join(f"{name} {rank}" for name, rank in one.ranks.items())]
+        for one in report.suspects[:DOUBTFUL]
+    ]
+    more = len(report.suspects) - len(shown)
+    return [
+        "## Perhaps right, and counted as wrong",
+        f"Above the judged page in every one of {', '.join(witnesses(tuple(report.systems)))}, and judged by nobody: "
+        f"{len(report.suspects):,} pages. `pagetune review` shows them, to confirm or to reject.",
+        table(["query", "page in doubt", "judged page", "rank in"], shown, ("page in doubt", "judged page", "rank in")),
+        *([f"and {more:,} more in suspects.json"] if more else []),
+    ]
 
 
 def _kinds(report: EvaluationReport) -> str:
@@ -95,7 +145,9 @@ def _changed(shown: Sequence[Change]) -> str:
 
 def _method(report: EvaluationReport) -> str:
     settings = report.settings
+    told = [f"{RERANKED}: {report.conditions.reranked}."] if report.conditions.reranked else []
     lines = [
+        *told,
         f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep, ties go by page id.",
         f"{settings.resamples:,} resamples, seed {settings.seed}. A gain is claimed only where the interval leaves out "
         f"0 and p is below {round(1 - settings.confidence, 4):g}.",

@@ -79,8 +79,13 @@ def score_run(
     values = {ours: np.zeros(len(queries), dtype=np.float64) for ours in MEASURED if ours in metrics}
 
     def judge(judgements: Qrels, measures: Mapping[Any, str]) -> None:
+        # A measure's hash is that of its text, made anew each time: asked once for each object, which is kept.
+        known: dict[int, tuple[Any, str]] = {}
         for found in ir_measures.iter_calc(list(measures), judgements, ranked):
-            values[measures[found.measure]][position[found.query_id]] = found.value
+            measure = found.measure
+            if id(measure) not in known:
+                known[id(measure)] = (measure, measures[measure])
+            values[known[id(measure)][1]][position[found.query_id]] = found.value
 
     if chosen := {ir_measures.parse_measure(name): ours for ours, name in METRICS.items() if ours in metrics}:
         judge(plain, chosen)

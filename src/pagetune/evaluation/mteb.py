@@ -13,7 +13,8 @@ are encoded and ranked here, as everywhere in Pagetune, and mteb judges the run 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ from pagetune.evaluation.ranking import untied
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.models.encoding import PageVectors, encode_readings
 from pagetune.models.late_interaction import is_late
-from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.pictures import encode_texts
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import ModelRecipe
 
@@ -120,22 +121,21 @@ class MtebModel:
     def _of_images(self, corpus: Dataset, ids: Sequence[str], given: Mapping[str, Any]) -> PageVectors:
         from datasets import Image as Picture
 
+        from pagetune.training.page_encoding import PageImages, encode_pictures
+
         place = {page: row for row, page in enumerate(ids)}
         encoded = corpus.cast_column("image", Picture(decode=False))
 
-        def load(pages: Sequence[str]) -> Iterator[Image]:
-            for page in pages:
-                yield corpus[place[page]]["image"].convert("RGB")
+        def image(page: str) -> Image:
+            return corpus[place[page]]["image"].convert("RGB")
 
-        return encode_pictures(
-            self.model,
-            {page: _digest(encoded[row]["image"]) for page, row in place.items()},
-            load,
-            batch_size=int(given.get("batch_size", self.recipe.encode_batch)),
-            token_pooling=self.recipe.token_pooling,
-            cache=self.cache,
-            progress=self.progress,
-        )
+        def size(page: str) -> tuple[int, int]:
+            return _size(encoded[place[page]]["image"])
+
+        keys = {page: _digest(encoded[row]["image"]) for page, row in place.items()}
+        batch = {"encode_batch": int(given["batch_size"])} if given.get("batch_size") else {}
+        recipe, pages = self.recipe.model_copy(update=batch), PageImages(keys, image, size)
+        return encode_pictures(self.model, pages, recipe, cache=self.cache, progress=self.progress)
 
 
 def image_task(chosen: ImageEvalSet, name: str, languages: Sequence[str] = ("eng-Latn",)) -> Any:
@@ -186,8 +186,19 @@ def _split(chosen: ImageEvalSet) -> Any:
 
 
 def _digest(cell: Mapping[str, Any]) -> str:
-    content = cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
-    return hashlib.sha256(content).hexdigest()
+    return hashlib.sha256(_content(cell)).hexdigest()
+
+
+def _size(cell: Mapping[str, Any]) -> tuple[int, int]:
+    """Width and height; nothing is decoded but the header."""
+    from PIL import Image as Pictures
+
+    with Pictures.open(io.BytesIO(_content(cell))) as picture:
+        return picture.size
+
+
+def _content(cell: Mapping[str, Any]) -> bytes:
+    return cell["bytes"] if cell["bytes"] is not None else Path(cell["path"]).read_bytes()
 
 
 def _require() -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
+from pagetune.evaluation.false_negatives import write_suspects
 from pagetune.evaluation.per_query import as_table, changes, gains, losses
 from pagetune.evaluation.ranking import Run, write_trec
 from pagetune.progress import SILENT, Progress
@@ -22,8 +23,14 @@ from pagetune.workspace import replace_folder, write_atomically
 if TYPE_CHECKING:
     from pagetune.evaluation.report import Story
 
-TREC_FILES = {TUNED: "run.trec", BASE: "base.trec", LEXICAL: "bm25.trec", FUSED: "fused.trec"}
-"""The TREC file of each system; `run.trec` is the tuned model's."""
+TREC_FILES = {
+    TUNED: "run.trec",
+    BASE: "base.trec",
+    LEXICAL: "bm25.trec",
+    FUSED: "fused.trec",
+    RERANKED: "reranked.trec",
+}
+"""The TREC file of each system that was judged; `run.trec` is the tuned model's."""
 
 TOLD = ("title", "facts", "written", "dropped", "splits", "curve", "kept_step", "training", "recipe", "machine")
 """Fields of a story that are kept as they are."""
@@ -51,6 +58,8 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
             tag = name.removesuffix(".trec") if system != TUNED else TUNED
             (fresh / name).write_text(write_trec(_quoted(result.run), tag), encoding="utf-8")
         pq.write_table(as_table(report), fresh / "per-query.parquet")
+        if report.suspects:
+            write_suspects(report.suspects, fresh)
         (fresh / "story.json").write_text(_json(_kept(told)), encoding="utf-8")
         save_heatmaps(told.heatmaps, fresh)
         # From what was kept, so that it is the same when it is written again.

@@ -18,6 +18,8 @@ FIRST = 5
 """Answers of a system that are shown."""
 EXAMPLES = 4
 """Queries shown at length, of the gains and of the losses."""
+SLICE = "slice by"
+"""Begins the name of each column that says in which slice a query falls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _change(report: EvaluationReport, query: Query, scores: dict[str, float]) ->
 
 def as_table(report: EvaluationReport) -> pyarrow.Table:
     """One row a query: its text, kind and pages, and for each system every metric, the rank of its page, the first
-    answer; then NDCG@10 at each shorter dimension."""
+    answer; then NDCG@10 at each shorter dimension, and the slice that it falls in by each facet."""
     import pyarrow as pa
 
     ids = [query.id for query in report.queries]
@@ -129,4 +131,7 @@ def as_table(report: EvaluationReport) -> pyarrow.Table:
     for size, results in list(report.by_dimension.items())[1:]:
         for name, result in results.items():
             columns[f"{name}@{size} {MAIN_METRIC}"] = result.scores.of(ids).values[MAIN_METRIC]
+    for facet, slices in (report.slices.facets if report.slices is not None else {}).items():
+        falls = {query: one.name for one in slices for query in one.queries}
+        columns[f"{SLICE} {facet}"] = pa.array([falls.get(query) for query in ids], pa.string())
     return pa.table(columns)

@@ -21,6 +21,9 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 Matrix = NDArray[np.float32]
 
+_FEW = 1 << 18
+"""Numbers that one thread turns into float32."""
+
 _ROWS = 1 << 13
 """Vectors turned into float32 at a time, so that they stay in the processor's cache."""
 
@@ -127,7 +130,10 @@ def search_ms(
 
 
 def _single(codes: NDArray[Any]) -> Matrix:
-    """The same numbers as float32, by torch: numpy turns float16 into it a number at a time."""
+    """The same numbers as float32; many by torch: numpy turns float16 into it a number at a time. A few are sooner done
+    than torch has called its threads together."""
+    if codes.size <= _FEW:
+        return codes.astype(np.float32)
     import torch
 
     return np.asarray(torch.from_numpy(np.ascontiguousarray(codes)).float().numpy(), dtype=np.float32)

@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 Run = dict[str, dict[str, float]]
 """Query id -> page id -> score, higher is better."""
 
+_SORTED = 1 << 11
+"""Pages up to which a whole row of scores is sorted."""
+
 Qrels = Mapping[str, Mapping[str, int]]
 """Query id -> page id -> grade."""
 
@@ -35,6 +38,47 @@ def best(
     order = sorted(positions.tolist(), key=lambda position: (-scores[position], ids[position]))
     kept = [position for position in order if ids[position] not in excluded][:depth]
     return {ids[position]: float(scores[position]) for position in kept}
+
+
+def best_places(
+    scores: NDArray[np.floating],
+    ids: Sequence[str],
+    depth: int,
+    excluded: Sequence[Collection[str]] = (),
+    sorted_whole: int = _SORTED,
+) -> list[NDArray[np.intp]]:
+    """`best` of every row of `scores` [queries, len(ids)], as places in `ids`; `excluded` for each row, or for none.
+
+    Rows of up to `sorted_whole` pages are sorted whole, which takes less time than to look for what to sort.
+    """
+    most = min(depth + max((len(out) for out in excluded), default=0), len(ids))
+    if most <= 0 or not len(scores):
+        return [np.zeros(0, dtype=np.intp)] * len(scores)
+    by_id = np.array(sorted(range(len(ids)), key=ids.__getitem__), dtype=np.intp)
+    if len(ids) <= sorted_whole:
+        # All of a row at once; the order by id stays where scores tie.
+        first = list(by_id[np.argsort(-scores[:, by_id], axis=1, kind="stable")[:, :most]])
+    else:
+        first = _cut(scores, by_id, most)
+    found = []
+    for row, places in enumerate(first):
+        kept = places[scores[row, places] > -np.inf]
+        if excluded and (out := excluded[row]):
+            kept = kept[[ids[place] not in out for place in kept]]
+        found.append(kept[:depth])
+    return found
+
+
+def _cut(scores: NDArray[np.floating], by_id: NDArray[np.intp], most: int) -> list[NDArray[np.intp]]:
+    """The same of long rows, of which only what may be among the first is sorted."""
+    rank = np.empty_like(by_id)
+    rank[by_id] = np.arange(len(by_id))
+    found = []
+    for row in scores:
+        # Everything that ties with the last wanted score stays in until the ids have decided.
+        places = np.flatnonzero(row >= np.partition(row, len(row) - most)[len(row) - most])
+        found.append(places[np.lexsort((rank[places], -row[places]))][:most])
+    return found
 
 
 def write_trec(run: Run, tag: str) -> str:

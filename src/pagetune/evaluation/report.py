@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.evaluation import charts
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.explorer import Explorer
+from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
-from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, METRICS
+from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS
 from pagetune.evaluation.per_query import changes, gains, losses
 from pagetune.evaluation.thumbnails import PageImage, make_thumbnails
 from pagetune.progress import SILENT, Progress
@@ -22,6 +23,8 @@ BYTES = 14_000_000
 
 _PICTURES = "@@ the pictures of the pages @@"
 """Where they stand in the page, until it is known how much room is left for them."""
+LISTED = 40
+"""Suspects that are named; the first of them are pictured."""
 _DOCUMENTS = 40
 """Documents listed by name."""
 
@@ -75,6 +78,7 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         lstrip_blocks=True,
     )
     environment.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
+    environment.filters["chance"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     environment.filters["counted"] = lambda value: f"{value:,}" if isinstance(value, int) else str(value)
     found = changes(report)
     explorer = Explorer(report, found, story.heatmaps)
@@ -84,13 +88,11 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         story=story,
         title=story.heading,
         systems=tuple(report.systems),
-        names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED},
-        metrics=tuple(METRICS),
+        names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED, "reranked": RERANKED},
+        metrics=columns(report),
+        gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
         main=MAIN_METRIC,
-        exponential={name: result.metrics[EXPONENTIAL] for name, result in report.systems.items()}
-        if _graded(report)
-        else {},
-        lesser=any(len(set(grades.values()) - {0}) > 1 for grades in report.qrels.values()),
+        lesser=_graded(report),
         comparisons=report.comparisons,
         best=_best(report),
         storage=storage_rows(report),
@@ -98,6 +100,11 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         wins=gains(found),
         losses=losses(found),
         explorer=explorer,
+        slices=report.slices,
+        reach=_reach(report),
+        suspects=report.suspects,
+        listed=LISTED,
+        witnesses=witnesses(tuple(report.systems)),
         data=explorer.data(),
         pictures=_PICTURES,
         documents=_documents(story.documents),
@@ -177,15 +184,30 @@ def storage_rows(report: EvaluationReport) -> list[dict[str, Any]]:
     ]
 
 
+def columns(report: EvaluationReport) -> tuple[str, ...]:
+    """The metrics of the table: NDCG with both gains where the judgements are such that they can differ."""
+    both = _graded(report) and all(EXPONENTIAL in result.scores.values for result in report.systems.values())
+    return MEASURED if both else tuple(METRICS)
+
+
 def _graded(report: EvaluationReport) -> bool:
-    """Whether the two gains differ at all."""
-    return any(grade > 1 for grades in report.qrels.values() for grade in grades.values()) and all(
-        EXPONENTIAL in result.scores.values for result in report.systems.values()
-    )
+    """Whether some query has a lesser answer beside another: else the two gains say the same."""
+    return any(len({grade for grade in grades.values() if grade > 0}) > 1 for grades in report.qrels.values())
 
 
 def _best(report: EvaluationReport) -> dict[str, float]:
-    return {metric: max(result.metrics[metric] for result in report.systems.values()) for metric in METRICS}
+    return {metric: max(result.metrics[metric] for result in report.systems.values()) for metric in columns(report)}
+
+
+def _reach(report: EvaluationReport) -> float:
+    """The farthest end of a slice's interval from 0: the scale that all of them are drawn on."""
+    ends = [
+        end
+        for one in (report.slices.slices if report.slices is not None else ())
+        if one.outcome != "too few queries"
+        for end in (one.comparison.low, one.comparison.high)
+    ]
+    return max((abs(end) for end in ends), default=0.0) or 1.0
 
 
 def _title(documents: Sequence[Document]) -> str:

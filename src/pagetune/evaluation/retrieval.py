@@ -7,12 +7,13 @@ back to length 1 (Kusupati et al., 2022), so that one encoding serves every dime
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.evaluation.ranking import Run, best, ranking
+from pagetune.evaluation.ranking import Run, best_places, ranking
 from pagetune.models.scoring import score_pages, truncate
 
 Queries = NDArray[np.float32] | Sequence[NDArray[np.float32]]
@@ -58,26 +59,31 @@ def rank_pages(
     owner, vectors = pages.owner[order], pages.vectors[order]
     ids = [pages.ids[place] for place in np.unique(owner)]
     run: Run = {}
-    for query, row in zip(query_ids, _scores(query_vectors, vectors, owner, dimension), strict=True):
-        run[query] = best(row, ids, depth, left_out.get(query, ()))
+    asked = iter(query_ids)
+    for block in _scores(query_vectors, vectors, owner, dimension):
+        names = list(islice(asked, len(block)))
+        found = best_places(block, ids, depth, [left_out.get(query, ()) for query in names])
+        for query, row, places in zip(names, block, found, strict=True):
+            run[query] = dict(zip([ids[place] for place in places], row[places].tolist(), strict=True))
     return run
 
 
 def _scores(
     queries: Queries, vectors: NDArray[np.float32], owner: NDArray[np.int64], dimension: int | None
 ) -> Iterator[NDArray[np.float32]]:
-    """float32 [pages] for each query. A product's last bits depend on how the matrix was blocked: equal vectors shall
-    tie, so the scores are rounded."""
+    """float32 [some queries, pages], block after block. A product's last bits depend on how the matrix was blocked:
+    equal vectors shall tie, so the scores are rounded."""
     if not isinstance(queries, np.ndarray):
         if any(len(query) != 1 for query in queries):
-            yield from np.round(score_pages(queries, vectors, owner, dimension), 6)
+            yield np.round(score_pages(queries, vectors, owner, dimension), 6).astype(np.float32, copy=False)
             return
         queries = np.concatenate(queries)
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     passages, short = truncate(vectors, dimension), truncate(queries, dimension)
     step = max(1, _BLOCK // len(passages))
     for first in range(0, len(short), step):
-        yield from np.round(np.maximum.reduceat(short[first : first + step] @ passages.T, starts, axis=1), 6)
+        near = np.maximum.reduceat(short[first : first + step] @ passages.T, starts, axis=1)
+        yield np.round(near, 6).astype(np.float32, copy=False)
 
 
 def fuse(dense: Run, lexical: Run, weight: float = 0.5, *, depth: int | None = None) -> Run:

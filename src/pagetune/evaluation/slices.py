@@ -8,7 +8,7 @@ that is too narrow by a little (`benchmarks/interval_coverage.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pagetune.errors import DataError
@@ -21,6 +21,12 @@ from pagetune.records import Document, Page, Query, Rect
 
 SMALL = 50
 """From here on the interval holds what it says."""
+
+MOST = 20
+"""Slices of a facet: of more documents than that the least asked for are one slice."""
+
+SMALLEST = 3
+"""Slices of a facet that have too few queries each for a verdict: more than that are one slice."""
 
 _ORDER = {name: place for place, name in enumerate((*(n for _, n in LENGTHS), *(n for _, n in OVERLAPS), *PAGE_TYPES))}
 """Classes that have an order of their own; others stand by size."""
@@ -76,6 +82,8 @@ class Slices:
         """One sentence."""
         if not self.slices:
             return "No slices: the queries are all of one kind."
+        if not self.tested:
+            return f"{self.new} against {self.old}: too few queries in each of {len(self.slices)} slices."
         told = []
         for outcome, word in (("gain", "better"), ("loss", "worse")):
             named = [f"{one.facet} {one.name}" for one in self.slices if one.outcome == outcome]
@@ -103,6 +111,19 @@ class Slices:
                 for facet, own in self.facets.items()
             },
         }
+
+
+def slices_from_json(found: Mapping[str, Any], falls: Mapping[str, Mapping[str, str]]) -> Slices:
+    """What `Slices.to_json` gave, with the queries: facet -> query id -> slice. Raises KeyError, TypeError."""
+    known = {field.name for field in fields(Comparison)}
+    shared = {"new": found["new"], "old": found["old"], "metric": found["metric"]}
+    slices = []
+    for facet, own in found["facets"].items():
+        for row in own:
+            queries = tuple(query for query, name in falls[facet].items() if name == row["name"])
+            figures = {name: value for name, value in row.items() if name in known}
+            slices.append(Slice(facet, row["name"], queries, Comparison(**{**figures, **shared})))
+    return Slices(tuple(slices), found["metric"], found["new"], found["old"])
 
 
 def slice_scores(
@@ -149,8 +170,8 @@ def slice_by(
             named.setdefault(name, []).append(query)
         if len(named) < 2:
             continue
-        for name in sorted(named, key=lambda name: (_ORDER.get(name, -1), -len(named[name]), name)):
-            own = tuple(sorted(named[name]))
+        for name, queries in _in_order(named).items():
+            own = tuple(sorted(queries))
             values = new_scores.of(own).values[metric], old_scores.of(own).values[metric]
             compared = compare((new_name, values[0]), (old_name, values[1]), metric, **chance)
             found.append(Slice(facet, name, own, compared))
@@ -161,6 +182,16 @@ def slice_by(
         new_name,
         old_name,
     )
+
+
+def _in_order(named: Mapping[str, list[str]]) -> dict[str, list[str]]:
+    """Classes in their own order, others by size; many small ones, and what is beyond MOST, as one at the end."""
+    order = sorted(named, key=lambda name: (_ORDER.get(name, -1), -len(named[name]), name))
+    kept = [name for name in order if len(named[name]) >= FEWEST_QUERIES][: MOST - 1]
+    if len(order) - len(kept) <= SMALLEST:
+        return {name: named[name] for name in order}
+    rest = [name for name in order if name not in kept]
+    return {name: named[name] for name in kept} | {f"{len(rest)} others": [q for name in rest for q in named[name]]}
 
 
 def _listed(names: Sequence[str], most: int = 4) -> str:

@@ -107,20 +107,25 @@ class FilesReport:
             "notes": list(self.notes),
         }
 
-    def to_markdown(self) -> str:
-        """A table, a row a metric."""
-        compared = bool(self.comparisons)
+    def rows(self) -> list[list[str]]:
+        """The table: its headings, then a row a metric."""
         heads = ["metric", self.name, "interval"]
-        heads += [str(self.against), "difference", "interval", "p"] if compared else []
-        rows = [heads, ["---"] + ["---:"] * (len(heads) - 1)]
+        heads += [str(self.against), "difference", "interval", "p"] if self.comparisons else []
+        rows = [heads]
         for name, mean in self.scores.means().items():
             low, high = self.intervals[name]
             row = [name + (f" ({GAIN} gain)" if name == MAIN_METRIC else ""), f"{mean:.4f}", f"{low:.3f}–{high:.3f}"]
-            if compared:
+            if self.comparisons:
                 c = self.comparisons[name]
                 row += [f"{c.old_mean:.4f}", f"{c.difference:+.4f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.4f}"]
             rows.append(row)
-        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows)
+        return rows
+
+    def to_markdown(self) -> str:
+        """The verdict, the table, what was left out."""
+        heads, *rows = self.rows()
+        ruled = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
+        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in ruled)
         return "\n\n".join([self.verdict, table, *self.notes]) + "\n"
 
 

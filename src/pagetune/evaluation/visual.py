@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pagetune.evaluation.metrics import QueryScores, score_run
 from pagetune.evaluation.ranking import Run
 from pagetune.evaluation.retrieval import rank_pages
-from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.pictures import encode_texts
 from pagetune.progress import SILENT, Progress
+from pagetune.recipe import ModelRecipe
 
 if TYPE_CHECKING:
     from pagetune.examples.visual import JudgedImages
@@ -43,25 +44,18 @@ def judge_model(
     chosen: JudgedImages,
     dimensions: Sequence[int] = (),
     *,
-    batch_size: int = 8,
-    token_pooling: int = 1,
+    recipe: ModelRecipe | None = None,
     depth: int = 100,
     cache: Path | None = None,
     progress: Progress = SILENT,
 ) -> ModelScores:
     """Encode, rank and score. `dimensions`: Matryoshka dimensions besides the full one; a late-interaction model has
-    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim)."""
+    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim). `recipe` says how pages
+    are encoded."""
+    from pagetune.training.page_encoding import PageImages, encode_pictures
+
     began = time.monotonic()
-    keys = {page: chosen.page_key(page) for page in chosen.page_ids}
-    pages = encode_pictures(
-        model,
-        keys,
-        chosen.images,
-        batch_size=batch_size,
-        token_pooling=token_pooling,
-        cache=cache,
-        progress=progress,
-    )
+    pages = encode_pictures(model, PageImages.of(chosen), recipe, cache=cache, progress=progress)
     middle = time.monotonic()
     queries = encode_texts(model, list(chosen.queries.values()))
     ended = time.monotonic()

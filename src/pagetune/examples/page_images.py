@@ -43,6 +43,15 @@ class PageEvalSet:
         wanted = list(self.page_ids if ids is None else ids)
         yield from (image for _, image in self.store.images(wanted, masks=self.masks, **self.bounds))
 
+    def image(self, page_id: str) -> Image:
+        """One page, by a process of its own that renders one after the other."""
+        return self.store.image(page_id, mask=self.masks.get(page_id, ()), **self.bounds)
+
+    def size(self, page_id: str) -> tuple[int, int]:
+        """Width and height in pixels, as it will be rendered."""
+        width, height, _ = page_size(self.store.page(page_id), self.bounds)
+        return width, height
+
     def page_key(self, page_id: str) -> str:
         """What decides the page's picture."""
         return page_key(self.store.page(page_id), self.masks.get(page_id, ()), self.bounds)
@@ -106,7 +115,7 @@ def train_set_of_pages(
         columns,
         negatives,
         name="pages",
-        sizes={name: [_size(store.page(page), bounds) for page in columns[name]] for name in shown},
+        sizes={name: [page_size(store.page(page), bounds) for page in columns[name]] for name in shown},
         found=tuple(columns),
         versions=versions,
         contents={
@@ -117,7 +126,7 @@ def train_set_of_pages(
     )
 
 
-def _size(page: Page, bounds: Bounds) -> tuple[int, int, int]:
+def page_size(page: Page, bounds: Bounds) -> tuple[int, int, int]:
     """Width and height in pixels of a page rendered within the bounds; the bytes are not known before."""
     scale = bounds["long_side"] / max(page.width, page.height) if "long_side" in bounds else math.inf
     if "max_pixels" in bounds:

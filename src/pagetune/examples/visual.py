@@ -43,6 +43,10 @@ class JudgedImages(Protocol):
 
     def images(self, ids: Iterable[str] | None = None) -> Iterator[Image]: ...
 
+    def image(self, page_id: str) -> Image: ...
+
+    def size(self, page_id: str) -> tuple[int, int]: ...
+
     def page_key(self, page_id: str) -> str: ...
 
 
@@ -158,6 +162,11 @@ class ImageEvalSet:
         for page_id in self.page_ids if ids is None else ids:
             yield self.image(page_id)
 
+    def size(self, page_id: str) -> tuple[int, int]:
+        """Width and height of the page. Raises DataError for an unknown page."""
+        width, height, _ = self.pages.size(page_id)
+        return width, height
+
     def page_key(self, page_id: str) -> str:
         """The sha256 of the page's encoded bytes. Raises DataError for an unknown page."""
         return self.pages.key(page_id)
@@ -188,8 +197,12 @@ def load_train_set(recipe: DatasetRecipe, fetcher: Fetcher | None = None) -> Ima
 
 def load_eval_set(recipe: DatasetRecipe, fetcher: Fetcher | None = None) -> ImageEvalSet:
     """The set that a recipe judges on. Raises DataError, one line that names the place, the value and the fix."""
+    from pagetune.examples.published import resolve
+
     if recipe.eval is None:
         raise DataError("dataset.eval is not set; give a Hub id, a file or a folder")
+    recipe = resolve(recipe)
+    assert recipe.eval is not None
     return make_eval_set(
         recipe.eval,
         config=recipe.eval_config,

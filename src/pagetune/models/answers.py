@@ -82,7 +82,7 @@ def encode(model: Any, pairs: Sequence[Pair], batch_size: int, *, whole: bool = 
     if not late:
         options["convert_to_tensor"] = True
     with ExitStack() as stack:
-        stack.enter_context(_exact_arithmetic(model.device))
+        stack.enter_context(exact_arithmetic(model.device))
         if whole and not late:
             stack.enter_context(model.truncate_embeddings(None))
         queries = model.encode_query([query for query, _ in pairs], **options)
@@ -111,7 +111,8 @@ def spread_of(scores: Matrix) -> float:
 
 
 @contextmanager
-def _exact_arithmetic(device: Any) -> Iterator[None]:
+def exact_arithmetic(device: Any) -> Iterator[None]:
+    """Compute in the weights' own precision: no autocast, no TF32."""
     import torch
 
     precision, convolutions = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -52,7 +52,7 @@ def model_card(model: Any, recipe: Recipe, facts: CardFacts, parity: ParityRepor
         keep_trailing_newline=True,
         autoescape=False,
     )
-    base = _without_place(recipe.model.name)
+    base = without_place(recipe.model.name)
     return environment.get_template("model_card.md.j2").render(
         front=yaml.safe_dump(_front(model, recipe, facts), sort_keys=False, allow_unicode=True),
         title=facts.title or f"{base.rpartition('/')[2]}, finetuned on pages",
@@ -64,14 +64,14 @@ def model_card(model: Any, recipe: Recipe, facts: CardFacts, parity: ParityRepor
         usage=_usage(model),
         prompts=", ".join(f"{name} {prompt!r}" for name, prompt in model.prompts.items() if prompt),
         results=[
-            {"size": size, "before": _figure(before), "after": _figure(after)}
+            {"size": size, "before": figure(before), "after": figure(after)}
             for size, (before, after) in sorted(facts.results.items(), reverse=True)
         ],
-        libraries=", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES if _installed(name)),
+        libraries=libraries(),
         adapter=adapter,
         parity=parity,
         steps=[] if parity is None else [_step(step) for step in parity.steps],
-        recipe=yaml.safe_dump(_portable(recipe), sort_keys=False, allow_unicode=True),
+        recipe=yaml.safe_dump(portable(recipe, SECTIONS), sort_keys=False, allow_unicode=True),
     )
 
 
@@ -83,7 +83,7 @@ def _front(model: Any, recipe: Recipe, facts: CardFacts) -> dict[str, Any]:
         "pipeline_tag": "visual-document-retrieval" if model.supports("image") else "sentence-similarity",
         "tags": tags + (["lora"] if recipe.lora.rank else []),
     }
-    bases = [name for name in (recipe.model.name, recipe.model.image_model) if name and _is_hub_id(name)]
+    bases = [name for name in (recipe.model.name, recipe.model.image_model) if name and is_hub_id(name)]
     if bases:
         front["base_model"] = bases if len(bases) > 1 else bases[0]
     if facts.datasets:
@@ -121,27 +121,33 @@ def _usage(model: Any) -> str:
 
 
 def _base(recipe: Recipe) -> str:
-    names = [_without_place(name) for name in (recipe.model.name, recipe.model.image_model) if name]
+    names = [without_place(name) for name in (recipe.model.name, recipe.model.image_model) if name]
     return " and ".join(f"`{name}`" for name in names)
 
 
-def _portable(recipe: Recipe) -> dict[str, Any]:
-    dumped = recipe.model_dump(mode="json", include=set(SECTIONS))
-    return {section: _without_places(dumped[section]) for section in SECTIONS}
+def portable(recipe: Recipe, sections: Sequence[str]) -> dict[str, Any]:
+    """Sections of the recipe, folders of this machine named by their last part."""
+    dumped = recipe.model_dump(mode="json", include=set(sections))
+    return {section: without_places(dumped[section]) for section in sections}
 
 
-def _without_places(value: Any) -> Any:
+def libraries() -> str:
+    """The libraries that decide what a model becomes, each with its version."""
+    return ", ".join(f"{name} {metadata.version(name)}" for name in LIBRARIES if installed(name))
+
+
+def without_places(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _without_places(each) for key, each in value.items()}
-    return _without_place(value) if isinstance(value, str) else value
+        return {key: without_places(each) for key, each in value.items()}
+    return without_place(value) if isinstance(value, str) else value
 
 
-def _without_place(name: str) -> str:
+def without_place(name: str) -> str:
     return Path(name).name if name and (Path(name).is_absolute() or Path(name).exists()) else name
 
 
-def _is_hub_id(name: str) -> bool:
-    return "/" in name and _without_place(name) == name
+def is_hub_id(name: str) -> bool:
+    return "/" in name and without_place(name) == name
 
 
 def _step(step: Any) -> dict[str, str]:
@@ -154,11 +160,11 @@ def _step(step: Any) -> dict[str, str]:
     }
 
 
-def _figure(value: float | None) -> str:
+def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def _installed(name: str) -> bool:
+def installed(name: str) -> bool:
     try:
         metadata.version(name)
     except metadata.PackageNotFoundError:

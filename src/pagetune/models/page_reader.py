@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import importlib.util
 import logging
-from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -25,7 +24,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.models.passages import PageText, Passage, cut
+from pagetune.models.passages import PageText, Passage, cut_texts
 from pagetune.records import Page
 
 if TYPE_CHECKING:
@@ -112,16 +111,8 @@ class PageReader(InputModule):
 
     def passages(self, texts: Sequence[str]) -> list[list[Passage]]:
         """Cut the texts of pages into passages; a text without a token is one empty passage."""
-        if not texts:
-            return []
-        encoded = self.tokenizer(
-            list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
-        )
         room = self.chunk_tokens - len(self._frame[0]) - len(self._frame[1])
-        return [
-            _cut_page(text, ids, offsets, room, self.chunk_overlap)
-            for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
-        ]
+        return cut_texts(self.tokenizer, texts, room, self.chunk_overlap)
 
     def features(self, inputs: Sequence[Sequence[Sequence[int]]]) -> dict[str, Tensor]:
         """Pack the passages' token ids of each input, special tokens added, into padded tensors."""
@@ -202,19 +193,6 @@ def _slices(order: Tensor, lengths: Tensor, room: int) -> Iterator[tuple[Tensor,
         end = begin + max(1, room // max(1, width))
         yield order[begin:end], width
         begin = end
-
-
-def _cut_page(
-    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], room: int, overlap: int
-) -> list[Passage]:
-    if not ids:
-        return [Passage((), 0, 0)]
-    starts = [start for start, _ in offsets]
-    breaks = sorted({bisect_left(starts, position) for position, sign in enumerate(text) if sign == "\n"} - {0})
-    return [
-        Passage(tuple(ids[start:stop]), offsets[start][0], offsets[stop - 1][1])
-        for start, stop in cut(len(ids), breaks, room, overlap)
-    ]
 
 
 def _special_tokens(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -163,8 +163,8 @@ def check_parity(
     index at `index_dimension`. The model is left as it was. Raises ParityError at the first step that differs, with
     its name, the cause, the largest difference and the fix.
     """
-    known = trained or remember(model, pairs, recipe.encode_batch)
-    batch, half = recipe.encode_batch, is_half(model)
+    batch, half = recipe.encode_batch or 8, is_half(model)
+    known = trained or remember(model, pairs, batch)
     allowed = HALF if half else EXACT
     steps: list[StepReport] = []
     adapter = None if known.base is None else difference(known.encoded, known.base, known.spread)
@@ -176,7 +176,7 @@ def check_parity(
         known = replace(known, encoded=merged)
     known = known.truncated(dimension)
     vectors = known.encoded
-    with _parked(model):
+    with parked(model):
         for name, load in _ways(folder, recipe, model):
             step, found = _check_folder(Way(name, load, folder, dimension, allowed, batch), model, known)
             steps.append(step)
@@ -271,7 +271,7 @@ def load_plain(folder: Path, *, late: bool, trust: bool = False, device_map: Any
 
 
 @contextmanager
-def _parked(model: Any) -> Iterator[None]:
+def parked(model: Any) -> Iterator[None]:
     """Leave a GPU's memory to the model that is loaded beside this one."""
     device = model.device
     moved = device.type == "cuda" and not is_placed(model)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,32 @@ class Passage:
     ids: tuple[int, ...]
     start: int
     stop: int
+
+
+def cut_texts(tokenizer: Any, texts: Sequence[str], room: int, overlap: int) -> list[list[Passage]]:
+    """Cut the texts of pages into passages of at most `room` tokens; a text without a token is one empty passage."""
+    if not texts:
+        return []
+    encoded = tokenizer(
+        list(texts), add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
+    )
+    return [
+        _cut_page(text, ids, offsets, room, overlap)
+        for text, ids, offsets in zip(texts, encoded["input_ids"], encoded["offset_mapping"], strict=True)
+    ]
+
+
+def _cut_page(
+    text: str, ids: Sequence[int], offsets: Sequence[tuple[int, int]], room: int, overlap: int
+) -> list[Passage]:
+    if not ids:
+        return [Passage((), 0, 0)]
+    starts = [start for start, _ in offsets]
+    breaks = sorted({bisect_left(starts, position) for position, sign in enumerate(text) if sign == "\n"} - {0})
+    return [
+        Passage(tuple(ids[start:stop]), offsets[start][0], offsets[stop - 1][1])
+        for start, stop in cut(len(ids), breaks, room, overlap)
+    ]
 
 
 def cut(length: int, breaks: Sequence[int], size: int, overlap: int) -> list[tuple[int, int]]:

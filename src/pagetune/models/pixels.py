@@ -12,7 +12,9 @@ AREA_KEYS = {"shortest_edge", "longest_edge"}
 """What Qwen-VL's image processors call their bounds, which are areas all the same: width times height."""
 
 
-def bound_pixels(model: Any, lowest: int | None, highest: int | None, *, required: bool = True) -> None:
+def bound_pixels(
+    model: Any, lowest: int | None, highest: int | None, *, required: bool = True, section: str = "model"
+) -> None:
     """Scale pages to between `lowest` and `highest` pixels (width times height), and save the model so.
 
     Set where the processor keeps it: as arguments of loading, `min_pixels` and `max_pixels` would end up in the
@@ -26,14 +28,14 @@ def bound_pixels(model: Any, lowest: int | None, highest: int | None, *, require
         if required:
             size = getattr(processor, "size", None) or "no picture at all"
             raise ModelError(
-                f"model.min_pixels and max_pixels: this model scales every page alike, to {size}; leave them"
+                f"{section}.min_pixels and max_pixels: this model scales every page alike, to {size}; leave them"
             )
         return
     size = {key: getattr(processor.size, key) for key in AREA_KEYS}
     size["shortest_edge"] = lowest or size["shortest_edge"]
     size["longest_edge"] = highest or size["longest_edge"]
     if size["shortest_edge"] > size["longest_edge"]:
-        raise ModelError(f"model.min_pixels={size['shortest_edge']} is above max_pixels={size['longest_edge']}")
+        raise ModelError(f"{section}.min_pixels={size['shortest_edge']} is above max_pixels={size['longest_edge']}")
     processor.size = type(processor.size)(**size)
 
 

@@ -11,10 +11,20 @@ LONGEST = 200
 """Letters of a library's own message."""
 
 
-def why(name: str, error: BaseException, *, trusted: bool = False, revision: str | None = None) -> str:
-    """What stood in the way of loading `name`, and what to do: `trusted` where its own code was allowed to run."""
+def why(
+    name: str,
+    error: BaseException,
+    *,
+    trusted: bool = False,
+    revision: str | None = None,
+    section: str = "model",
+) -> str:
+    """What stood in the way of loading `name`, and what to do: `trusted` where its own code was allowed to run.
+
+    `section`: of the recipe, which names the model.
+    """
     if not trusted and (_asks_for_trust(error) or _brings_code(name, revision)):
-        return f"{one_line(error)}; it brings its own code: look at that, and set model.trust_remote_code=true"
+        return f"{one_line(error)}; it brings its own code: look at that, and set {section}.trust_remote_code=true"
     if Path(name).exists():
         return f"{one_line(error)}; give a folder that a whole model was saved in"
     return f"{_not_there(name, error, revision) or one_line(error)}; give 'light', a folder or a Hub id in reach"

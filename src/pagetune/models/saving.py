@@ -38,7 +38,7 @@ def save_finished(
     is left merged. Returns what was compared, None with fit.parity=false. Raises ParityError, ModelError.
     """
     chosen = _dimension(model, dimension or recipe.fit.truncate_dim)
-    trained = remember(model, pairs, recipe.model.encode_batch) if recipe.fit.parity else None
+    trained = remember(model, pairs, recipe.model.encode_batch or 8) if recipe.fit.parity else None
     adapter = has_adapters(model) and recipe.lora.keep_adapter
     with replace_folder(folder) as fresh:
         if adapter:

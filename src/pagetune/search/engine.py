@@ -23,7 +23,9 @@ from pagetune.workspace import Workspace
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from pagetune.models.page_reader import PageReader
     from pagetune.pages.store import PageStore
+    from pagetune.search.reranking import ShortlistReranker
 
 Mode = Literal["fused", "dense", "lexical"]
 MODES: tuple[Mode, ...] = ("fused", "dense", "lexical")
@@ -42,19 +44,33 @@ class SearchEngine:
         self.index = SearchIndex(self.workspace.index)
         self._given = model
 
-    def search(self, text: str, k: int = 10, documents: Sequence[str] | None = None, mode: Mode = "fused") -> list[Hit]:
+    def search(
+        self,
+        text: str,
+        k: int = 10,
+        documents: Sequence[str] | None = None,
+        mode: Mode = "fused",
+        *,
+        rerank: bool = False,
+        deadline: float | None = None,
+    ) -> list[Hit]:
         """The `k` best pages, each once, best first; only of these documents, if any are named.
 
-        "dense" asks the tuned model, "lexical" BM25, "fused" both, joined as the evaluation joins them. Raises
-        SearchError for an empty query, an unknown document or mode, and a model that is not the index's.
+        "dense" asks the tuned model, "lexical" BM25, "fused" both, joined as the evaluation joins them. `rerank`: the
+        first pages are looked at again by the workspace's reranker, for `deadline` seconds at most (none: the
+        recipe's). Raises SearchError for an empty query, an unknown document or mode, and a model that is not the
+        index's; WorkspaceError where there is no reranker.
         """
         wanted = list(dict.fromkeys(documents or ()))
         self._check(text, k, wanted, mode)
         dense: dict[str, tuple[float, int]] = {}
         lexical: dict[str, float] = {}
         depth = max(k, self.index.info.depth) if mode == "fused" else k
-        if mode != "lexical":
-            dense = self.index.nearest(self.encode(text), depth, wanted)
+        if rerank:
+            depth = max(depth, self.reranker.recipe.depth)
+        vector = None if mode == "lexical" else self.encode(text)
+        if vector is not None:
+            dense = self.index.nearest(vector, depth, wanted)
         if mode != "dense":
             lexical = self.index.bm25.rank(text, depth, among=self._among(wanted))
         scores: Mapping[str, float] = {page: score for page, (score, _) in dense.items()}
@@ -62,8 +78,29 @@ class SearchEngine:
             scores = lexical
         elif mode == "fused":
             scores = fuse({"": dict(scores)}, {"": lexical}, self.index.info.fusion_weight)[""]
+        relevance: Mapping[str, float] = {}
+        if rerank:
+            found = self.reranker.rerank(text, scores, vector=vector, reader=self._reader(vector), deadline=deadline)
+            scores, relevance = found.scores, found.relevance
         best = {page: scores[page] for page in ranking(scores)[:k]}
-        return self._hits(text, best, {page: passage for page, (_, passage) in dense.items()})
+        return self._hits(text, best, {page: passage for page, (_, passage) in dense.items()}, relevance)
+
+    @cached_property
+    def reranker(self) -> ShortlistReranker:
+        """The workspace's reranker, loaded at the first search that asks for it. Raises WorkspaceError."""
+        from pagetune.pages.store import PageStore
+        from pagetune.search.reranking import ShortlistReranker
+
+        return ShortlistReranker(self.workspace, self.index, lambda: PageStore(self.workspace.pages))
+
+    def _reader(self, vector: NDArray[np.float32] | None) -> PageReader | None:
+        """The retriever's reader, where it has a vector a passage."""
+        from pagetune.models.page_reader import PageReader
+
+        if vector is None or self.index.info.late or self.index.info.passages == self.index.info.pages:
+            return None
+        reader = self.model[0]
+        return reader if isinstance(reader, PageReader) else None
 
     def encode(self, text: str) -> NDArray[np.float32]:
         """float32 [dim], as the tuned model makes it: the query's vector, or [tokens, dim] with late interaction."""
@@ -145,7 +182,9 @@ class SearchEngine:
         of, wanted = self.index.documents, set(documents)
         return np.fromiter((of.get(page) in wanted for page in self.index.bm25.ids), dtype=bool)
 
-    def _hits(self, query: str, scores: Mapping[str, float], passages: Mapping[str, int]) -> list[Hit]:
+    def _hits(
+        self, query: str, scores: Mapping[str, float], passages: Mapping[str, int], relevance: Mapping[str, float]
+    ) -> list[Hit]:
         stored = self.index.pages(list(scores))
         return [
             Hit(
@@ -155,6 +194,7 @@ class SearchEngine:
                 document=stored[page].document,
                 number=stored[page].number,
                 snippet=snippet(stored[page].text, query, self._span(stored[page], passages.get(page))),
+                relevance=round(relevance[page], 6) if page in relevance else None,
             )
             for rank, (page, score) in enumerate(scores.items(), start=1)
         ]

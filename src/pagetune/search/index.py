@@ -147,6 +147,24 @@ class SearchIndex:
         order = sorted(found, key=lambda page: (-found[page][0], page))
         return {page: found[page] for page in order[:depth]}
 
+    def nearest_passages(self, vector: NDArray[np.float32], pages: Sequence[str], most: int) -> dict[str, list[int]]:
+        """Page id -> the numbers of its `most` nearest passages, the nearest first; not for late interaction."""
+        if not pages:
+            return {}
+        search = (
+            self._passages.search(self._query(vector)[0])
+            .distance_type("cosine")
+            .select(["page", "passage", "_distance"])
+        )
+        # Exact: few rows are left, and every page needs its own.
+        search = search.where(f"page IN ({_quoted(pages)})", prefilter=True).limit(self.info.passages)
+        table = (search.bypass_vector_index() if self.info.approximate else search).to_arrow()
+        found: dict[str, list[int]] = {page: [] for page in pages}
+        for page, passage in zip(table["page"].to_pylist(), table["passage"].to_pylist(), strict=True):
+            if len(found[page]) < most:
+                found[page].append(passage)
+        return found
+
     def _query(self, vector: NDArray[np.float32]) -> NDArray[np.float32]:
         """float32 [vectors, dimension]: the query as the index compares it."""
         query = np.atleast_2d(vector).astype(np.float32)

@@ -58,26 +58,25 @@ def training_arguments(
     device: torch.device,
     *,
     judged: bool,
-    late: bool = False,
+    kind: type[Any] | None = None,
     **more: Any,
 ) -> Any:
-    """The arguments; `judged`: validation queries steer which checkpoint is kept and when to stop. `late`: those of a
-    late-interaction model. `more` goes to Sentence Transformers' class as it is."""
-    from sentence_transformers import MultiVectorEncoderTrainingArguments, SentenceTransformerTrainingArguments
+    """The arguments; `judged`: validation queries steer which checkpoint is kept and when to stop. `kind`: their class,
+    Sentence Transformers' for dense models unless another is given. `more` goes to it as it is."""
+    from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
     if recipe.gradient_checkpointing:
         more["gradient_checkpointing"] = True
-    kind: Any = MultiVectorEncoderTrainingArguments if late else SentenceTransformerTrainingArguments
-    return kind(
+    usual: dict[str, Any] = {"batch_sampler": BatchSamplers.NO_DUPLICATES, "dataloader_drop_last": True}
+    chosen: Any = kind or SentenceTransformerTrainingArguments
+    return chosen(
         output_dir=str(folder),
         max_steps=planned.steps,
         per_device_train_batch_size=planned.batch_size,
         learning_rate=planned.learning_rate,
         warmup_steps=round(recipe.warmup * planned.steps),
         max_grad_norm=recipe.max_grad_norm,
-        batch_sampler=BatchSamplers.NO_DUPLICATES,
-        dataloader_drop_last=True,
         bf16=use_bfloat16(recipe, device),
         use_cpu=device.type == "cpu",
         seed=recipe.seed,
@@ -94,7 +93,7 @@ def training_arguments(
         disable_tqdm=True,
         report_to="none",
         dataloader_pin_memory=False,
-        **more,
+        **(usual | more),
     )
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
 from pagetune.training.feeding import Job, Prepare, Reference, Route, move
 from pagetune.training.memory import SHARE_OF_FREE, GraphMeter, free_bytes, is_out_of_memory, release
 from pagetune.training.mini_batches import Budget
-from pagetune.training.representations import Representations
+from pagetune.training.representations import Output
 
 WORTH = 1.05
 """A mini-batch twice as large has to be faster, a token, by this much: a smaller one pads less and leaves memory."""
@@ -22,6 +22,15 @@ MOST = 64
 
 SPARE = 0.9
 """The share of a GPU's memory that is planned with: allocators fragment, and lengths were estimated."""
+
+
+class Forward(Protocol):
+    """What is measured: `representations`, or a reranker's scores."""
+
+    @staticmethod
+    def forward(model: Any, features: dict[str, Any]) -> Output:
+        """A mini-batch through the model."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,7 @@ class Trial:
 
 def measure(
     model: Any,
-    kind: type[Representations],
+    kind: type[Forward],
     prepare: Prepare,
     pages: Sequence[Reference],
     route: Route,
@@ -48,13 +57,14 @@ def measure(
     """The budget for this model and device, and what was tried.
 
     The longest of `pages` goes through the model in ones, twos, fours … until the time a token no longer falls or half
-    of the free memory is taken. What a kept graph may take is what is left of a GPU, or a part of a machine's free
-    memory. Weights, gradients and random state are as before. Raises the out-of-memory error of a single page.
+    of the `room` is taken. What a kept graph may take is what is left of it on a GPU, or a part of a machine's. The
+    model has to be as training has it (`loop.as_trained`). Weights, gradients and random state are as before. Raises
+    the out-of-memory error of a single page.
     """
     device = model.device
     state = torch.random.get_rng_state()
     longest = max(pages, key=lambda page: page.length)
-    free = free_bytes(device)
+    free = room(model)
     trials: list[Trial] = []
     items = 1
     try:
@@ -84,13 +94,29 @@ def measure(
     return Budget(tokens=chosen.tokens, keep_bytes=max(0, keep)), trials
 
 
+def room(model: Any) -> int:
+    """Bytes that are free for graphs and activations on the fullest device that the model computes on: when there are
+    a gradient, and AdamW's two numbers, for every weight that is trained."""
+    to_come = dict.fromkeys(_devices(model), 0)
+    for each in model.parameters():
+        if each.requires_grad and each.device in to_come:
+            to_come[each.device] += each.numel() * each.element_size() * (2 + (each.grad is None))
+    return max(0, min(free_bytes(device) - needed for device, needed in to_come.items()))
+
+
+def _devices(model: Any) -> list[torch.device]:
+    """Where the model computes: with weights on a GPU, what it has put on the host or on disk is brought there."""
+    found = {each.device for each in model.parameters() if each.device.type == "cuda"}
+    return sorted(found, key=str) or [model.device]
+
+
 def _pace(trial: Trial) -> float:
     return trial.seconds / trial.tokens
 
 
 def _try(
     model: Any,
-    kind: type[Representations],
+    kind: type[Forward],
     prepare: Prepare,
     page: Reference,
     route: Route,
@@ -98,19 +124,20 @@ def _try(
     device: torch.device,
 ) -> Trial:
     features = move(prepare(Job((page,) * items, route)), device)
-    before = 0
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-        torch.cuda.reset_peak_memory_stats(device)
-        before = torch.cuda.memory_allocated(device)
+    devices = [each for each in _devices(model) if each.type == "cuda"]
+    before = {}
+    for each in devices:
+        torch.cuda.synchronize(each)
+        torch.cuda.reset_peak_memory_stats(each)
+        before[each] = torch.cuda.memory_allocated(each)
     meter = GraphMeter(model)
     began = time.perf_counter()
     with meter.measuring():
         output, _ = kind.forward(model, features)
     if output.requires_grad:
         output.float().sum().backward()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    for each in devices:
+        torch.cuda.synchronize(each)
     seconds = time.perf_counter() - began
-    peak = torch.cuda.max_memory_allocated(device) - before if device.type == "cuda" else 0
+    peak = max((torch.cuda.max_memory_allocated(each) - before[each] for each in devices), default=0)
     return Trial(items, items * page.length, seconds, meter.bytes, peak)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import os
 import time
 import weakref
 from collections import deque
@@ -190,6 +191,17 @@ class _Stream(Stream):
         )
 
 
+def workers_beside(device: torch.device) -> int:
+    """Processes to prepare in: beside a GPU a core each, up to eight; beside a model on the CPU one, and the model has
+    the other cores."""
+    return max(1, min(8, cores() - 1)) if device.type == "cuda" else 1
+
+
+def cores() -> int:
+    """Of this machine, as far as this process may use them."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def move(features: Features, device: torch.device) -> Features:
     """The same features on the device; from pinned memory, without waiting for the copy, where it is a GPU."""
     cuda = device.type == "cuda"
@@ -202,4 +214,16 @@ def move(features: Features, device: torch.device) -> Features:
     return {name: moved(value) for name, value in features.items()}
 
 
-__all__ = ["Features", "Feeder", "Job", "Prepare", "Preparer", "Reference", "Route", "Stream", "move"]
+__all__ = [
+    "Features",
+    "Feeder",
+    "Job",
+    "Prepare",
+    "Preparer",
+    "Reference",
+    "Route",
+    "Stream",
+    "cores",
+    "move",
+    "workers_beside",
+]

@@ -14,20 +14,23 @@ from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
 from pagetune.errors import DataError, ModelError
-from pagetune.models.adapters import add_adapters, freeze_vision, has_adapters, load_trained, save_trained
+from pagetune.models.adapters import add_adapters, freeze_vision, has_adapters
 from pagetune.models.encoding import PageVectors, fingerprint_model
 from pagetune.models.late_interaction import PROJECTION, is_late
-from pagetune.models.pictures import encode_pictures, encode_texts
+from pagetune.models.pictures import encode_texts
 from pagetune.models.quantised import stored_bytes
 from pagetune.models.router import PROJECTIONS, is_router
 from pagetune.models.scoring import Matrix, score_pages
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe, Recipe
+from pagetune.training.adapter_checkpoints import adapter_checkpoints
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
-from pagetune.training.checkpoints import TRAINED, has_ended, last_checkpoint, note, prepare_folder, read_state
+from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, read_state
 from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import dimensions
+from pagetune.training.page_cache import kept_pages
+from pagetune.training.page_encoding import PageImages, encode_pictures
 from pagetune.training.placement import check_placement, left_in_place
 from pagetune.training.streaming import Streaming
 from pagetune.training.validation import METRIC, judge_scores
@@ -53,15 +56,15 @@ BESIDE = {
 """Keys of `fit` that act when training is over, or that it does not depend on: another value finds the same
 checkpoints."""
 
-AT_REST = {"encode_batch", "token_pooling"}
+AT_REST = {"encode_batch", "encode_tokens", "token_pooling"}
 """Keys of `model` that training does not know."""
 
 
 class ImageEvaluator(SentenceEvaluator):
     """Ranks the pages of an evaluation set and reports NDCG@10 at every dimension, each page encoded once.
 
-    With `cache`, a folder, the vectors of the untrained and of the finished model are kept there, where evaluating them
-    later finds them; `last` is the step that finishes it.
+    With `cache`, a folder, pages are kept there as the model scales them, and the vectors of the untrained and of the
+    finished model, where evaluating them later finds them; `last` is the step that finishes it.
     """
 
     def __init__(
@@ -91,17 +94,17 @@ class ImageEvaluator(SentenceEvaluator):
         return {size: float(self._judge(queries, pages, size).mean()) for size in dimensions(model, self.recipe.fit)}
 
     def _encode(self, model: Any, *, lasting: bool) -> tuple[PageVectors, list[Matrix]]:
-        training, settings = model.training, self.recipe.model
+        training = model.training
         with _as_it_will_be(model):
             try:
                 model.eval()
+                vectors, pixels = (None if self.cache is None else self.cache / name for name in ("vectors", "pixels"))
                 pages = encode_pictures(
                     model,
-                    {page: self.chosen.page_key(page) for page in self.chosen.page_ids},
-                    self.chosen.images,
-                    batch_size=settings.encode_batch,
-                    token_pooling=settings.token_pooling,
-                    cache=self.cache if lasting and not has_adapters(model) else None,
+                    PageImages.of(self.chosen),
+                    self.recipe.model,
+                    cache=vectors if lasting and not has_adapters(model) else None,
+                    kept=kept_pages(pixels, model, self.recipe.fit.page_cache),
                 )
                 return pages, encode_texts(model, list(self.chosen.queries.values()))
             finally:
@@ -155,8 +158,7 @@ def fit_images(
         if recipe.lora.quantise != "none":
             kept = f"{stored_bytes(model) / 2**20:.0f} MiB instead of {plain / 2**20:.0f}"
             progress.say(f"fit: weights in {recipe.lora.quantise}, {kept}, adapters included")
-    vectors = None if cache is None else cache / "vectors"
-    evaluator = ImageEvaluator(judged, recipe, vectors) if judged is not None else None
+    evaluator = ImageEvaluator(judged, recipe, cache) if judged is not None else None
     rates = _rates(model, recipe.fit)
     fit = KeyedFit(model, train, evaluator, recipe, folder / WHOLE, identity, rates, progress, cache)
     fit.judge_untrained()
@@ -336,13 +338,15 @@ class KeyedFit:
 
     def arguments(self, planned: Plan) -> Any:
         """The training arguments: prompts, and a route for each column."""
+        from sentence_transformers import MultiVectorEncoderTrainingArguments
+
         return training_arguments(
             self.recipe.fit,
             planned,
             self.folder,
             self.model.device,
             judged=self.evaluator is not None,
-            late=is_late(self.model),
+            kind=MultiVectorEncoderTrainingArguments if is_late(self.model) else None,
             prompts=self.prompts,
             router_mapping={name: "query" if name == "query" else "document" for name in self.train.keys},
             learning_rate_mapping=self.rates,
@@ -356,23 +360,10 @@ def _trainer_class(model: Any, train: ImageTrainSet) -> Any:
     kind: Any = left_in_place(MultiVectorEncoderTrainer if is_late(model) else SentenceTransformerTrainer, model)
     keys = Dataset.from_dict(dict(train.keys))
 
-    class KeyedTrainer(kind):  # type: ignore[misc]
+    class KeyedTrainer(adapter_checkpoints(kind)):  # type: ignore[misc]
         """Draws batches in which nothing stands twice, by content keys: no picture is decoded to find that out."""
 
         def get_batch_sampler(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
             return super().get_batch_sampler(keys, *args, **kwargs)
-
-        def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
-            if not has_adapters(self.model):
-                super()._save(output_dir, state_dict)
-                return
-            Path(output_dir or self.args.output_dir).mkdir(parents=True, exist_ok=True)
-            save_trained(self.model, Path(output_dir or self.args.output_dir) / TRAINED)
-
-        def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-            if has_adapters(self.model):
-                load_trained(self.model, Path(resume_from_checkpoint) / TRAINED)
-            else:
-                super()._load_from_checkpoint(resume_from_checkpoint)
 
     return KeyedTrainer

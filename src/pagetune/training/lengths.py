@@ -20,6 +20,8 @@ class Lengths:
         self._model = model
         self._texts: dict[tuple[Route, str], int] = {}
         self._sizes: dict[tuple[Route, tuple[int, int]], int] = {}
+        self._beside: dict[Route, int] = {}
+        """Tokens of a picture that are none of its grid."""
         self._bounds = pixel_bounds(model)
         processor = image_processor(model)
         self._step = processor.patch_size * processor.merge_size if has_bounds(processor) else 0
@@ -28,7 +30,7 @@ class Lengths:
         """Of a text."""
         key = (route, text)
         if key not in self._texts:
-            self._texts[key] = tokens(self._model.preprocess([text], prompt=route.prompt, task=route.task))
+            self._texts[key] = tokens(self._features(text, route))
         return self._texts[key]
 
     def picture(self, width: int, height: int, route: Route) -> int:
@@ -37,9 +39,21 @@ class Lengths:
 
         key = (route, self._scaled(width, height))
         if key not in self._sizes:
-            blank = Image.new("RGB", key[1], "white")
-            self._sizes[key] = tokens(self._model.preprocess([blank], prompt=route.prompt, task=route.task))
+            cells = self._cells(key[1])
+            if cells and route in self._beside:
+                self._sizes[key] = cells + self._beside[route]
+            else:
+                blank = Image.new("RGB", key[1], "white")
+                self._sizes[key] = tokens(self._features(blank, route))
+                self._beside[route] = self._sizes[key] - cells
         return self._sizes[key]
+
+    def _cells(self, size: tuple[int, int]) -> int:
+        """Of the processor's grid, a token each; 0 where it has none."""
+        return size[0] * size[1] // self._step**2 if self._step else 0
+
+    def _features(self, content: Any, route: Route) -> Features:
+        return self._model.preprocess([content], prompt=route.prompt, task=route.task)
 
     def _scaled(self, width: int, height: int) -> tuple[int, int]:
         """A size that gives as many tokens, of which there are few: on the processor's grid, within its bounds."""

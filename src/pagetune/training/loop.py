@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 from numpy.typing import NDArray
 
 from pagetune.progress import Progress
+from pagetune.training.arguments import use_bfloat16
 from pagetune.training.checkpoints import drop_optimizers, load_weights
 from pagetune.training.validation import METRIC, clearly_better
 
 if TYPE_CHECKING:
     from transformers import TrainerState
 
+    from pagetune.recipe import FitRecipe
     from pagetune.training.arguments import Plan
 
 Best = Literal["clear", "metric", "last"]
@@ -72,6 +74,28 @@ def dropout(model: Any, share: float) -> Iterator[None]:
     finally:
         for module, own in drops.items():
             module.p = own
+
+
+@contextmanager
+def as_trained(model: Any, recipe: FitRecipe) -> Iterator[None]:
+    """The model as the trainer has it: training, with its dropout, its forward pass in bfloat16 where `fit` is."""
+    import torch
+    from accelerate.utils.operations import convert_outputs_to_fp32
+
+    device = next(model.parameters()).device
+    wrapped = use_bfloat16(recipe, device)
+    if wrapped:
+        # Around each forward pass, as Accelerate has it: weights are rounded anew for every mini-batch.
+        model.forward = convert_outputs_to_fp32(torch.autocast(device.type, torch.bfloat16)(model.forward))
+    if recipe.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    model.train()
+    try:
+        with dropout(model, recipe.dropout):
+            yield
+    finally:
+        if wrapped:
+            del model.forward
 
 
 def run(trainer: Any, steps: int, last: Path | None, progress: Progress) -> None:

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-RECOUNT = 256
-"""Pages kept between two looks at how much the folder holds."""
+RECOUNT = 64
+"""After so small a part of the limit it is looked how much the folder holds: other processes keep pages too."""
 
 
 class ResizedPages:
@@ -36,7 +36,8 @@ class ResizedPages:
         told = repr(sorted(self._processor.to_dict().items(), key=str)) if self._resize else ""
         self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
         self.limit = limit
-        self._used, self._kept = 0, 0
+        self._used: int | None = None
+        self._since = 0
         self._trusted: bool | None = None if self._resize else False
 
     def open(self, key: str, load: Callable[[], Image]) -> Image:
@@ -75,9 +76,8 @@ class ResizedPages:
     def _keep(self, file: Path, pixels: Any) -> None:
         import io
 
-        if self._kept % RECOUNT == 0:
-            # Other processes keep pages too.
-            self._used = sum(each.stat().st_size for each in self.folder.rglob("*.npy"))
+        if self._used is None or self._since > self.limit // RECOUNT:
+            self._used, self._since = sum(_bytes(each) for each in self.folder.rglob("*.npy")), 0
         if self._used + pixels.nbytes > self.limit:
             return
         buffer = io.BytesIO()
@@ -85,7 +85,20 @@ class ResizedPages:
         with suppress(OSError):  # A full disk takes nothing away but speed.
             write_atomically(file, buffer.getvalue())
             self._used += len(buffer.getvalue())
-            self._kept += 1
+            self._since += len(buffer.getvalue())
+
+
+def _bytes(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:  # It has gone since it was listed.
+        return 0
+
+
+def kept_pages(folder: Path | None, model: Any, gib: float) -> ResizedPages | None:
+    """The pages kept for this model in `folder`, up to so many GiB; None where there is no folder or no room."""
+    limit = round(gib * 2**30)
+    return ResizedPages(folder, model, limit) if folder is not None and limit else None
 
 
 def _picture_processor(model: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
@@ -12,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 from pagetune.models.late_interaction import is_late
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe
-from pagetune.training.budget import measure
-from pagetune.training.feeding import Feeder, Preparer, Reference, Route
+from pagetune.training.budget import measure, room
+from pagetune.training.feeding import Feeder, Preparer, Reference, Route, workers_beside
 from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.lengths import Lengths
+from pagetune.training.loop import as_trained
 from pagetune.training.losses import ranking_loss
-from pagetune.training.memory import SHARE_OF_FREE, free_bytes
+from pagetune.training.memory import SHARE_OF_FREE
 from pagetune.training.mini_batches import Budget
-from pagetune.training.page_cache import ResizedPages
+from pagetune.training.page_cache import kept_pages
 from pagetune.training.references import Column, ReferenceCollator
 from pagetune.training.representations import Tokens, Vectors
 
@@ -47,9 +47,8 @@ class Streaming:
     ) -> None:
         self._model, self._train, self._recipe = model, train, recipe
         self._lengths = Lengths(model)
-        limit = round(recipe.page_cache * 2**30)
-        self._kept = ResizedPages(cache, model, limit) if cache is not None and limit else None
-        self.feeder = Feeder(Preparer(model.preprocess, self._open), workers=_workers(recipe, model))
+        self._kept = kept_pages(cache, model, recipe.page_cache)
+        self.feeder = Feeder(Preparer(model.preprocess, self._open), workers=feeding_workers(recipe, model))
         self.routes = {
             name: Route("query" if name == "query" else "document", prompts.get(name), pictures=name != "query")
             for name in train.keys
@@ -80,8 +79,8 @@ class Streaming:
             step = max(1, len(self._train) // MEASURED_ON)
             pages = [self._refer(column, row) for row in range(0, len(self._train), step)]
             kind = Tokens if is_late(self._model) else Vectors
-            self._model.train()
-            found, trials = measure(self._model, kind, self.feeder.prepare, pages, self.routes[column])
+            with as_trained(self._model, recipe):
+                found, trials = measure(self._model, kind, self.feeder.prepare, pages, self.routes[column])
             budget = Budget(tokens=found.tokens, keep_bytes=found.keep_bytes if keep is None else keep)
             tried = ", ".join(f"{trial.items}: {trial.tokens / trial.seconds:,.0f}" for trial in trials)
             progress.say(
@@ -89,8 +88,7 @@ class Streaming:
                 f"(tokens a second by pages: {tried}); graphs of {budget.keep_bytes / 2**30:.1f} GiB are kept"
             )
         else:
-            device = next(self._model.parameters()).device
-            keep = int(SHARE_OF_FREE * free_bytes(device)) if keep is None else keep
+            keep = int(SHARE_OF_FREE * room(self._model)) if keep is None else keep
             items = recipe.mini_batch_size if recipe.mini_batch_tokens is None else None
             budget = Budget(tokens=recipe.mini_batch_tokens, items=items, keep_bytes=keep)
         noted["budget"] = asdict(budget)
@@ -130,9 +128,8 @@ def _relevant(train: ImageTrainSet) -> dict[str, frozenset[str]]:
     return {query: frozenset(found) for query, found in answers.items()}
 
 
-def _workers(recipe: FitRecipe, model: Any) -> int:
-    """Beside a GPU a core each, up to eight; beside a model on the CPU one, and the model has the others."""
+def feeding_workers(recipe: FitRecipe, model: Any) -> int:
+    """As the recipe has it, else what suits the model's device."""
     if recipe.workers != "auto":
         return recipe.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(8, cores - 1)) if next(model.parameters()).device.type == "cuda" else 1
+    return workers_beside(next(model.parameters()).device)

@@ -6,8 +6,8 @@ Nothing of the model is changed for good: weights, gradients and random state ar
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +15,9 @@ import torch
 
 from pagetune.models.late_interaction import is_late
 from pagetune.recipe import FitRecipe
-from pagetune.training.arguments import use_bfloat16
 from pagetune.training.budget import Trial, measure
 from pagetune.training.feeding import Job, Reference
-from pagetune.training.loop import dropout
+from pagetune.training.loop import as_trained
 from pagetune.training.memory import SHARE_OF_FREE, free_bytes, release, trainable
 from pagetune.training.mini_batches import Budget
 from pagetune.training.planning import Machine
@@ -143,27 +142,6 @@ def spread(total: int, count: int) -> list[int]:
     """At most `count` of the numbers below `total`, evenly spread."""
     count = min(total, count)
     return [place * total // count for place in range(count)]
-
-
-@contextmanager
-def as_trained(model: Any, recipe: FitRecipe) -> Iterator[None]:
-    """The model as the trainer has it: training, with its dropout, its forward pass in bfloat16 where `fit` is."""
-    from accelerate.utils.operations import convert_outputs_to_fp32
-
-    device = next(model.parameters()).device
-    wrapped = use_bfloat16(recipe, device)
-    if wrapped:
-        # Around each forward pass, as Accelerate has it: weights are rounded anew for every mini-batch.
-        model.forward = convert_outputs_to_fp32(torch.autocast(device.type, torch.bfloat16)(model.forward))
-    if recipe.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
-    model.train()
-    try:
-        with dropout(model, recipe.dropout):
-            yield
-    finally:
-        if wrapped:
-            del model.forward
 
 
 def _step(model: Any, streaming: Streaming, rows: Sequence[int], budget: Budget) -> tuple[float, float, int]:

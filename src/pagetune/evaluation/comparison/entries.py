@@ -20,7 +20,7 @@ READING_VERSION = 1
 
 LEXICAL = "BM25"
 
-SHARED = ("dtype", "attention", "device_map", "encode_batch", "trust_remote_code")
+SHARED = ("dtype", "attention", "device_map", "encode_batch", "encode_tokens", "trust_remote_code")
 """Keys of the recipe's `model` that hold for every entry that does not set them itself."""
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypedDict
 
 import numpy as np
 
-from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
-from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, interval
+from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, QueryScores
+from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, correct, interval
 from pagetune.recipe import EvaluateRecipe
 
 
@@ -63,7 +63,8 @@ class Result:
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Result:
         """What `as_json` gave. Raises KeyError, TypeError or ValueError for anything else."""
-        values = {metric: np.asarray(found["scores"][metric], dtype=np.float64) for metric in METRICS}
+        kept = [metric for metric in MEASURED if metric in METRICS or metric in found["scores"]]
+        values = {metric: np.asarray(found["scores"][metric], dtype=np.float64) for metric in kept}
         by_dimension = {int(size): float(value) for size, value in found["by_dimension"].items()}
         plain = {name: found[name] for name in cls.__dataclass_fields__ if name not in _NESTED}
         return cls(**plain, scores=QueryScores(tuple(found["queries"]), values), by_dimension=by_dimension)
@@ -79,7 +80,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A result in the table. `against_best` is the best one's comparison with it, None for the best itself."""
+    """A result in the table. `against_best` is the best one's comparison with it, corrected over all rows (Holm), None
+    for the best itself."""
 
     result: Result
     metrics: Mapping[str, float]
@@ -100,6 +102,15 @@ class Grid:
     failures: tuple[Failure, ...]
     settings: EvaluateRecipe
     facts: Mapping[str, Any]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The metrics of the table: NDCG with both gains where they are known of all and differ in some."""
+        every = [row.result.scores.values for row in self.rows]
+        if not all(EXPONENTIAL in values for values in every):
+            return tuple(METRICS)
+        apart = any(np.abs(values[EXPONENTIAL] - values[MAIN_METRIC]).max(initial=0) > 1e-5 for values in every)
+        return MEASURED if apart else tuple(METRICS)
 
     @property
     def shorter(self) -> list[int]:
@@ -138,14 +149,16 @@ def make_grid(
     """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best."""
     ordered = sorted(results, key=lambda r: (-r.scores.means()[MAIN_METRIC], r.parameters or 0, r.label))
     chance = _Chance(confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
-    rows = []
-    for result in ordered:
-        values, best = result.scores.values[MAIN_METRIC], ordered[0]
-        against = None
-        if result is not best:
-            top = best.scores.of(result.scores.queries).values[MAIN_METRIC]
-            against = compare((best.label, top), (result.label, values), MAIN_METRIC, **chance)
-        rows.append(Row(result, result.scores.means(), interval(values, **chance), against))
+    against: list[Comparison] = []
+    for result in ordered[1:]:
+        best, values = ordered[0], result.scores.values[MAIN_METRIC]
+        top = best.scores.of(result.scores.queries).values[MAIN_METRIC]
+        against.append(compare((best.label, top), (result.label, values), MAIN_METRIC, **chance))
+    # There is one fewer comparison than results: the best has nobody to be compared with.
+    rows = [
+        Row(result, result.scores.means(), interval(result.scores.values[MAIN_METRIC], **chance), compared)
+        for result, compared in zip(ordered, (None, *correct(against)), strict=False)
+    ]
     return Grid(tuple(rows), tuple(failures), settings, dict(facts))
 
 

@@ -73,19 +73,19 @@ def judge(job: Job) -> Result:
 def _judge_looker(job: Job, settings: ModelRecipe, model: Any) -> Result:
     from pagetune.evaluation.visual import judge_model
     from pagetune.models.late_interaction import is_late
-    from pagetune.models.pictures import encode_pictures, encode_texts
+    from pagetune.models.pictures import encode_texts
     from pagetune.models.router import is_router
+    from pagetune.training.page_encoding import PageImages, encode_pictures
 
     chosen, first = job.chosen, job.chosen.page_ids[0]
-    encode_pictures(model, {first: chosen.page_key(first)}, chosen.images)
+    encode_pictures(model, PageImages({first: chosen.page_key(first)}, chosen.image, chosen.size))
     encode_texts(model, [next(iter(chosen.queries.values()))])
     meter = Meter(job.progress, job.cache / "pages.json")
     scores = judge_model(
         model,
         chosen,
         job.recipe.compare.dimensions,
-        batch_size=settings.encode_batch,
-        token_pooling=settings.token_pooling,
+        recipe=settings,
         depth=job.recipe.evaluate.depth,
         cache=job.cache / "vectors",
         progress=meter,

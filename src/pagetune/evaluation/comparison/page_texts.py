@@ -37,16 +37,22 @@ def page_texts(
     the pages' content. `progress` sees the pages that are read now, but the first, which waits for the engine.
     Raises DataError for a column that is not there, MissingExtra where OCR is needed and not installed.
     """
-    if found := _from_column(chosen, recipe, column):
+    if found := from_column(chosen, recipe, column):
         return found
     if importlib.util.find_spec("rapidocr") is None:
         raise MissingExtra("rapidocr", "light", "reading page images without a column of their text")
     return _by_ocr(chosen, cache, progress), BY_OCR
 
 
-def _from_column(chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None) -> tuple[dict[str, str], str] | None:
-    from pagetune.examples.judged import open_tables
+def from_column(chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None) -> tuple[dict[str, str], str] | None:
+    """Page id -> text and where it comes from, as `page_texts`, but None where the set has no text of its pages.
 
+    Raises DataError for a column that is not there or holds no text.
+    """
+    from pagetune.examples.judged import open_tables
+    from pagetune.examples.published import resolve
+
+    recipe = resolve(recipe)
     assert recipe.eval is not None
     if chosen.form == "BEIR":
         corpus = open_tables(recipe.eval, recipe.eval_split, recipe.columns, recipe.revision)[0]

@@ -9,7 +9,7 @@ from typing import Any
 
 from pagetune.evaluation.comparison.grid import KINDS, Grid, Row
 from pagetune.evaluation.comparison.plots import PLOTS, count_of, drawn
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, METRICS
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED
 from pagetune.workspace import write_atomically
 
 TITLES = {"size": f"Parameters and {MAIN_METRIC}", "dimension": f"Dimension and {MAIN_METRIC}"}
@@ -65,6 +65,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "not_measurably_worse_than_best": row.starred,
         "below_best": round(against.difference, 6) if against else 0.0,
         "p": round(against.p, 6) if against else None,
+        "holm": round(against.holm, 6) if against and against.holm is not None else None,
         "by_dimension": {str(size): round(value, 6) for size, value in result.by_dimension.items()},
         "parameters": result.parameters,
         "dimension": result.dimension,
@@ -79,7 +80,7 @@ def _row_as_json(row: Row) -> dict[str, Any]:
 def cells(row: Row) -> dict[str, str]:
     """One line of the table, its cells by their headings; a dash where BM25 has no such thing."""
     result, (low, high) = row.result, row.interval
-    shown = {name: f"{value:.3f}" for name, value in row.metrics.items()}
+    shown = {name: f"{value:.3f}" for name, value in row.metrics.items() if name in MEASURED}
     width = f"{result.dimension:,}" if result.dimension else "–"
     if result.vectors_per_page is not None and result.vectors_per_page > 1:
         width = f"{result.vectors_per_page:,.0f} × {width}"
@@ -95,12 +96,10 @@ def cells(row: Row) -> dict[str, str]:
     }
 
 
-HEADINGS = (
-    MAIN_METRIC,
-    "interval",
-    *(name for name in METRICS if name != MAIN_METRIC),
-    *("parameters", "dimension", "bytes/page", "pages/s", "ms/query"),
-)
+def headings(grid: Grid) -> tuple[str, ...]:
+    """The columns after the model's name."""
+    others = (name for name in grid.metrics if name != MAIN_METRIC)
+    return (MAIN_METRIC, "interval", *others, "parameters", "dimension", "bytes/page", "pages/s", "ms/query")
 
 
 def notes(grid: Grid) -> list[str]:
@@ -112,7 +111,7 @@ def notes(grid: Grid) -> list[str]:
         f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep.",
         f"interval: {settings.confidence:.0%}, bootstrap of the mean, {settings.resamples:,} resamples.",
         "*: the paired tests (bootstrap and randomisation, query by query) do not show the best to be better. "
-        "They are not corrected for their number: of twenty equal models one may lose its star by chance.",
+        f"p is corrected over all {max(len(grid.rows) - 1, 0)} of them (Holm).",
         "dimension: of a page's vector, or vectors × dimension. bytes/page: of the vectors in float32; of BM25, of its "
         "saved index. parameters: of the network, without what OCR has.",
         "pages/s: from the decoded page image to its vectors, after one page that is not counted; of BM25 and of a "
@@ -128,7 +127,9 @@ def as_markdown(grid: Grid, plots: list[str]) -> str:
     """The whole comparison as Markdown; `plots` lie beside it as NAME.png."""
     parts = ["# Comparison", grid.verdict]
     if grid.rows:
-        parts.append(_table(["model", *HEADINGS], [[row.result.label, *cells(row).values()] for row in grid.rows]))
+        heads = headings(grid)
+        lines = [[row.result.label, *(cells(row)[heading] for heading in heads)] for row in grid.rows]
+        parts.append(_table(["model", *heads], lines))
     if grid.failures:
         failed = [[failure.label, failure.reason] for failure in grid.failures]
         parts += ["## Left out", _table(["model", "reason"], failed, align="---")]
@@ -156,7 +157,7 @@ def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
         grid=grid,
         facts=grid.facts,
         main=MAIN_METRIC,
-        headings=HEADINGS,
+        headings=headings(grid),
         rows=[(row, cells(row)) for row in grid.rows],
         best=_best(grid),
         dimensions=_dimension_headings(grid),
@@ -169,7 +170,7 @@ def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
 
 
 def _best(grid: Grid) -> dict[str, float]:
-    return {name: max((row.metrics[name] for row in grid.rows), default=0.0) for name in METRICS}
+    return {name: max((row.metrics[name] for row in grid.rows), default=0.0) for name in grid.metrics}
 
 
 def _dimension_headings(grid: Grid) -> list[str]:

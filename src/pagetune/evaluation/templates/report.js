@@ -201,6 +201,17 @@
     find("unprinted").textContent = left ? `and ${counted(left)} more, on the screen` : "";
   });
 
+  const beside = (page, told) => {
+    const [doc, label] = data.pages[page], picture = pictureOf(page);
+    const box = picture
+      ? el("button", { type: "button", class: "thumb", title: pageName(page), on: { click: () => enlarge(page, told) } }, el("img", { src: source(picture), alt: pageName(page), decoding: "async" }))
+      : el("div", { class: "thumb blank" }, pageName(page));
+    return el("section", {}, el("h4", {}, told), box, el("div", { class: "place", title: pageName(page) }, doc ? `${label.replace("page ", "p. ")} · ${doc}` : label));
+  };
+  for (const card of document.querySelectorAll("[data-suspect]")) {
+    const [judged, page] = data.suspects[card.dataset.suspect];
+    card.append(el("div", { class: "beside" }, beside(judged, "The judged page"), beside(page, "In doubt")));
+  }
   for (const card of document.querySelectorAll("[data-query]")) {
     const row = byId.get(card.dataset.query);
     // Of gains and of losses the first shows its maps at once.

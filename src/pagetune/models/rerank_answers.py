@@ -1,0 +1,109 @@
+"""How a reranker scores a few pairs of a query and a document: log-odds, in its own precision, however padded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pagetune.models.answers import exact_arithmetic
+from pagetune.models.reranker import DIRECTIONS, task_prompt
+from pagetune.recipe import RerankDirection
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+RerankPair = tuple[Any, Any]
+"""A query and a document, each a text or an image."""
+
+Scores = NDArray[np.float32]
+"""Log-odds [pairs]."""
+
+BATCH = 8
+"""Pairs that go through the model together."""
+
+
+def direction_of(pair: RerankPair) -> RerankDirection:
+    """Which way a pair asks: an image in the query's place asks for texts."""
+    return "text_to_image" if isinstance(pair[0], str) else "image_to_text"
+
+
+def pair_scores(
+    model: CrossEncoder,
+    pairs: Sequence[RerankPair],
+    batch_size: int = BATCH,
+    *,
+    side: str | None = None,
+    prompts: dict[RerankDirection, str | None] | None = None,
+) -> Scores:
+    """The log-odds of pairs, each with its direction's prompt, in the weights' own precision.
+
+    `side`: where the padding stands, left or right; None: where the model has it. `prompts`: others than its own.
+    """
+    given = {each: task_prompt(model, each) for each in DIRECTIONS} if prompts is None else prompts
+    scores = np.full(len(pairs), np.nan, dtype=np.float32)
+    training = model.training
+    model.eval()
+    with exact_arithmetic(model.device):
+        for direction in DIRECTIONS:
+            rows = [row for row, pair in enumerate(pairs) if direction_of(pair) == direction]
+            for start in range(0, len(rows), batch_size):
+                batch = rows[start : start + batch_size]
+                scores[batch] = _forward(model, [pairs[row] for row in batch], given[direction] or "", side)
+    model.train(training)
+    return scores
+
+
+def _forward(model: Any, pairs: Sequence[RerankPair], prompt: str, side: str | None) -> Scores:
+    """The log-odds of one batch."""
+    import torch
+    from sentence_transformers.util import batch_to_device
+
+    with torch.inference_mode():
+        features = model.preprocess(list(pairs), prompt=prompt)
+        if side is not None:
+            features = padded(features, side)
+        features = batch_to_device(features, model.device)
+        scores = _read_last(model, features) if side == "right" else model(features)["scores"]
+    return np.asarray(scores.reshape(-1).float().cpu().numpy(), dtype=np.float32)
+
+
+def padded(features: dict[str, Any], side: str) -> dict[str, Any]:
+    """The same batch with all its padding on the left, or on the right."""
+    import torch
+
+    mask = features.get("attention_mask")
+    if not isinstance(mask, torch.Tensor):
+        return features  # Packed without padding.
+    width = mask.shape[1]
+    places = torch.arange(width).expand_as(mask)
+    real = mask.bool()
+    # A stable sort moves what is real to one end and keeps its order.
+    order = torch.argsort(~real if side == "right" else real, dim=1, stable=True)
+    order = torch.gather(places, 1, order)
+    return {
+        key: torch.gather(value, 1, order) if isinstance(value, torch.Tensor) and value.shape == mask.shape else value
+        for key, value in features.items()
+    }
+
+
+def _read_last(model: Any, features: dict[str, Any]) -> Any:
+    """Scores of a batch that is padded on the right: each row is read at its own last token."""
+    import torch
+    from sentence_transformers.cross_encoder.modules import LogitScore
+
+    mask = features.get("attention_mask")
+    place = next((place for place, module in enumerate(model) if isinstance(module, LogitScore)), None)
+    if place is None or mask is None:
+        return model(features)["scores"]  # Pooling finds the last token itself.
+    ends, rows = torch.unique(mask.sum(dim=1) - 1, return_inverse=True)
+    features = dict(features) | {"logits_to_keep": ends}
+    for module in list(model)[:place]:
+        features = module(features)
+    key = model[place].module_input_name
+    features[key] = features[key][torch.arange(len(rows)), rows].unsqueeze(1)
+    for module in list(model)[place:]:
+        features = module(features)
+    return features["scores"]

@@ -1,0 +1,182 @@
+"""Why a reranker scores otherwise than it was trained to: what is otherwise is put right one by one until it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pagetune.errors import ParityError
+from pagetune.models.adapters import has_adapters
+from pagetune.models.parity_causes import UNMERGED, Cause, adapter_tensors
+from pagetune.models.rerank_answers import Scores, pair_scores
+from pagetune.models.rerank_parity import (
+    LEARNT,
+    LOST,
+    RememberedScores,
+    RerankStep,
+    Way,
+)
+from pagetune.models.reranker import DIRECTIONS, task_prompt
+
+WHERE = {
+    "merged": "the reranker with its adapters merged",
+    "batched": "a pair in a batch",
+    "padded left": "a pair with its padding on the left",
+    "padded right": "a pair with its padding on the right",
+    "saved": "the saved reranker, reloaded,",
+    "plain": "the saved reranker, loaded by Sentence Transformers alone,",
+}
+SAVE_AGAIN = "save it again from memory (models.reranker_saving.save_reranker)"
+
+
+def explain_merge(known: RememberedScores, found: Scores, step: RerankStep, half: bool) -> ParityError | None:
+    """What merging the adapters spoilt; None where nothing."""
+    assert known.base is not None, "only adapters are merged"
+    learnt, lost = _rms(known.scores - known.base), _rms(known.scores - found)
+    changed = known.apart(known.base) > LEARNT
+    fits = step.difference <= step.allowed
+    if not fits and _rms(found - known.base) < 0.1 * lost:
+        cause = Cause(
+            UNMERGED,
+            "it scores as the base model did: the adapter was taken off, not merged into the weights",
+            "merge it before it is taken off (models.adapters.merge_adapters)",
+        )
+    elif half and (lost > LOST * learnt if changed else not fits):
+        cause = Cause(
+            "merge precision",
+            f"rounding to half precision loses {lost / max(learnt, 1e-12):.0%} of what the adapter changed",
+            "train and save in full precision: rerank.dtype=float32",
+        )
+    elif not fits:
+        cause = Cause("merge", "the merged weights are not the base's plus the adapter's", "train without LoRA")
+    else:
+        return None
+    return _error(step, [cause])
+
+
+def explain_batch(model: Any, known: RememberedScores, step: RerankStep) -> ParityError:
+    """What the padding does to a pair."""
+    mask = model.preprocess([known.pairs[0]]).get("attention_mask")
+    if mask is None:
+        cause = Cause(
+            "attention mask",
+            "its processor gives no attention mask, so that padding is read as input",
+            "score pairs one by one, or give the processor one (return_attention_mask)",
+        )
+    elif not np.isfinite(step.difference):
+        cause = Cause("not finite", "scores are not finite", "load it with rerank.dtype=float32")
+    else:
+        cause = Cause(
+            "padding",
+            "what stands beside a pair changes its score: the model does not tell padding from input",
+            "try rerank.attention=eager, and the versions of transformers that the checkpoint was made with",
+        )
+    return _error(step, [cause])
+
+
+def cannot_load(name: str, error: Exception, allowed: float) -> ParityError:
+    """The folder does not even load."""
+    line = " ".join(str(error).split())[:240]
+    cause = Cause("loading", f"it cannot be loaded: {line}", SAVE_AGAIN)
+    return _error(RerankStep(name, float("inf"), allowed), [cause])
+
+
+def explain_folder(way: Way, loaded: Any, model: Any, known: RememberedScores, step: RerankStep) -> ParityError:
+    """What the reloaded reranker has otherwise than the one in memory; `loaded` is put right on the way."""
+    named: list[Cause] = []
+    before, now = _try_scores(loaded, known), step.difference
+    for cause in _differences(way, loaded, model, known):
+        if cause.name == UNMERGED and has_adapters(model):
+            named.append(cause)  # Nothing merged is at hand to put it right with.
+            now = 0.0
+            break
+        try:
+            cause.repair()
+        except (AttributeError, KeyError, RuntimeError, ValueError):
+            continue
+        after = _try_scores(loaded, known)
+        # What moves the scores was otherwise, wherever it moves them: another fault may still hide the gain.
+        if before is None or after is None or _moved(before, after, known) > step.allowed:
+            named.append(cause)
+        before = after
+        now = float("inf") if after is None else known.apart(after)
+        if now <= step.allowed:
+            break
+    if now > step.allowed:
+        text = (
+            "and something that has no name here" if named else "its prompts, template, modules and weights are alike"
+        )
+        fix = "look at its tokenizer and its configuration files beside the base model's"
+        named.append(Cause("unknown", text, fix))
+    return _error(step, named)
+
+
+def _differences(way: Way, loaded: Any, model: Any, known: RememberedScores) -> Iterator[Cause]:
+    """What is otherwise: modules and input first, the weights last."""
+    from pagetune.models.parity_parts import other_modules, other_pictures, other_weights
+
+    for part in (other_modules(model, loaded), other_pictures(model, loaded)):
+        yield from (Cause(name, text, SAVE_AGAIN, repair) for name, text, _, repair in part)
+    for direction in DIRECTIONS:
+        wanted, has = known.prompts[direction] or "", task_prompt(loaded, direction) or ""
+        if wanted != has:
+            yield Cause(
+                f"{direction} prompt",
+                f"it is told {has!r} instead of {wanted!r}",
+                f"set model.prompts[{direction!r}] before saving (recipe key rerank.prompts)",
+                partial(loaded.prompts.update, {direction: wanted}),
+            )
+    if known.base is not None and (leftovers := adapter_tensors(way.folder)):
+        text = f"{len(leftovers)} adapter tensors lie in the folder unmerged, such as {leftovers[0]}"
+        fix = "merge before saving (models.adapters.merge_adapters)"
+        yield Cause(UNMERGED, text, fix, partial(_take_all_weights, model, loaded))
+    elif known.base is not None and _scores_as_base(loaded, known):
+        text = "it scores as the base model does: its weights were saved without what the adapter learnt"
+        fix = "merge before saving (models.adapters.merge_adapters)"
+        yield Cause(UNMERGED, text, fix, partial(_take_all_weights, model, loaded))
+    yield from (Cause(name, text, fix, repair) for name, text, fix, repair in other_weights(model, loaded))
+
+
+def _take_all_weights(model: Any, loaded: Any) -> None:
+    from pagetune.models.parity_parts import other_weights
+
+    for *_, repair in other_weights(model, loaded):
+        repair()
+
+
+def _scores_as_base(loaded: Any, known: RememberedScores) -> bool:
+    assert known.base is not None
+    found = _try_scores(loaded, known)
+    return found is not None and _rms(found - known.base) < 0.1 * _rms(found - known.scores)
+
+
+def _try_scores(loaded: Any, known: RememberedScores) -> Scores | None:
+    try:
+        return pair_scores(loaded, known.pairs, 1)
+    except Exception:  # Modules that do not fit together.
+        return None
+
+
+def _moved(before: Scores, after: Scores, known: RememberedScores) -> float:
+    moved = float(np.abs(before - after).max() / known.spread)
+    return moved if np.isfinite(moved) else float("inf")
+
+
+def _rms(values: Any) -> float:
+    return float(np.sqrt(np.mean(np.square(values))))
+
+
+def _error(step: RerankStep, causes: list[Cause]) -> ParityError:
+    size = "scores cannot be compared"
+    if np.isfinite(step.difference):
+        size = f"scores differ by up to {step.difference:.2g} of their spread ({step.allowed:g} allowed)"
+    text = "; ".join(f"{cause.name}: {cause.text}" for cause in causes)
+    message = (
+        f"parity, step {step.name}: {WHERE[step.name]} does not score as the trained one: {text}; {size}; "
+        f"{causes[0].fix}"
+    )
+    figures = {"scores": step.difference, "allowed": step.allowed}
+    return ParityError(message, step.name, tuple(cause.name for cause in causes), figures)

@@ -1,0 +1,228 @@
+"""What a reranker is trained and judged on: the mined examples of a workspace, or the rows of a dataset."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from pagetune.evaluation.ranking import Run
+    from pagetune.examples.datasets import RetrievalData
+    from pagetune.examples.rerank import PageSide, Pictures, RerankSet
+    from pagetune.examples.rerank_rows import RerankRows
+    from pagetune.examples.visual import ImageTrainSet
+    from pagetune.pipeline import Pipeline
+    from pagetune.records import Page, Query
+
+BESIDE_QUERY = 0.75
+"""Share of a text reranker's tokens that a passage takes: the query has the others."""
+
+Material = tuple["RerankSet", "RerankSet | None", dict[str, Any]]
+"""Lists to train on, shortlists to judge on, and what the report says of the data."""
+
+
+def of_documents(pipeline: Pipeline, model: Any) -> Material:
+    """The mined examples of a workspace: pages as they look, or for a reranker of text as their passages."""
+    from pagetune.examples.datasets import load_data, load_examples
+    from pagetune.examples.rerank import Mix, lists_of_examples
+    from pagetune.examples.rerank_shortlists import shortlists
+    from pagetune.stages import answerable, rendered_pages
+    from pagetune.training.choice import choose_examples
+
+    workspace, recipe = pipeline.workspace, pipeline.recipe
+    own = recipe.rerank
+    store = rendered_pages(workspace, recipe)
+    pages = answerable(store.pages())
+    data = load_data(workspace.data)
+    queries = {query.id: query for query in data.queries}
+    chosen = choose_examples(
+        load_examples(workspace.root / "negatives" / "examples.parquet"),
+        queries,
+        recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
+    )
+    side, pictures = _side(pipeline, model, data, pages)
+    train = lists_of_examples(
+        chosen,
+        queries,
+        data.qrels("train"),
+        [page.id for page in pages],
+        side,
+        own.directions,
+        Mix(own.negatives, own.random_share),
+        seed=own.seed,
+        versions=math.ceil(own.epochs),
+        pictures=pictures,
+    )
+    room = _room(train, recipe.rerank.eval_fraction)
+    asked = _judged_queries(data, room, own.seed)
+    judged = None
+    if asked:
+        run = _first_stage(pipeline, asked, data, pages)
+        grades = data.qrels("validation")
+        judged = shortlists(asked, run, grades, side, own.directions, room, seed=own.seed, pictures=pictures)
+    return train, judged, {"documents": len(store.documents()), "pages": len(pages)}
+
+
+def _side(
+    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]
+) -> tuple[PageSide, Pictures | None]:
+    from pagetune.examples.rerank_sides import PagePictures
+    from pagetune.models.pixels import rendering
+    from pagetune.models.reranker import sees
+    from pagetune.stages import rendered_pages
+    from pagetune.training.pairs import PassageCutter, Passages
+
+    recipe = pipeline.recipe
+    if sees(model):
+        store = rendered_pages(pipeline.workspace, recipe)
+        shown = PagePictures(store, data.masks, rendering(model), recipe.fit.mask_probability)
+        return shown, shown
+    longest = min(recipe.rerank.max_tokens, model.max_seq_length or recipe.rerank.max_tokens)
+    return Passages(PassageCutter(pages, data.masks, round(BESIDE_QUERY * longest)), recipe.fit.mask_probability), None
+
+
+def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:
+    """Validation queries for about so many pairs, those that an author wrote where there are enough."""
+    import random
+
+    from pagetune.examples.rerank_shortlists import DEPTH
+    from pagetune.training.validation import ENOUGH, STRUCTURE
+
+    every = data.of("validation")
+    written = [query for query in every if query.kind in STRUCTURE]
+    pool = written if len(written) >= ENOUGH else every
+    # Many shortlists have no answer in them.
+    return random.Random(seed).sample(pool, min(len(pool), max(ENOUGH, 2 * room // DEPTH)))
+
+
+def _first_stage(pipeline: Pipeline, asked: Sequence[Query], data: RetrievalData, pages: Sequence[Page]) -> Run:
+    """The base model's ranking fused with BM25's, from the vectors that mining kept."""
+    from pagetune.evaluation.retrieval import fuse, rank_pages
+    from pagetune.examples.rerank_shortlists import DEPTH
+    from pagetune.models.loading import load_model
+    from pagetune.stages import encode, encode_asked, masked_bm25
+
+    recipe = pipeline.recipe
+    texts = {query.id: query.text for query in asked}
+    base = load_model(recipe.model)
+    depth = 5 * DEPTH
+    vectors = encode(pipeline, base, pages, data.masks)
+    dense = rank_pages(list(texts), encode_asked(base, list(texts.values())), vectors, depth=depth)
+    lexical = masked_bm25(pages, data.masks).search(texts, depth)
+    return fuse(dense, lexical, recipe.evaluate.fusion_weight, depth=DEPTH)
+
+
+def of_rows(pipeline: Pipeline) -> Material:
+    """The rows of a dataset: labelled pairs as they are; pairs and triplets with the negatives that they have, and
+    those that the workspace's own model mines among their pages where there is one."""
+    from pagetune.examples.rerank import Mix, label_lists, lists_of_examples
+    from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
+    from pagetune.examples.rerank_shortlists import shortlists
+    from pagetune.examples.rerank_sides import RowPictures
+    from pagetune.examples.visual import load_train_set
+
+    recipe = pipeline.recipe
+    own = recipe.rerank
+    train = load_train_set(recipe.dataset)
+    about = {"rows": len(train), "form": train.form}
+    pictures = RowPictures(train)
+    if train.has_label:
+        labelled = _labelled(train, own.loss)
+        return label_lists(labelled, own.directions, pictures), None, about
+    rows = examples_of_rows(train, recipe.splits.validation, own.max_examples, own.seed)
+    run, held_out = _mined_runs(pipeline, train, rows)
+    examples = mine_from_run(rows.examples, rows.answers, run, recipe.mine)
+    lists = lists_of_examples(
+        examples,
+        rows.queries,
+        rows.answers,
+        rows.pages,
+        pictures,
+        own.directions,
+        Mix(own.negatives, own.random_share),
+        seed=own.seed,
+        versions=math.ceil(own.epochs),
+        pictures=pictures,
+    )
+    grades = {query: dict.fromkeys(pages, 1) for query, pages in rows.held_out.items()}
+    asked = [rows.queries[query] for query in rows.held_out]
+    room = _room(lists, own.eval_fraction)
+    judged = shortlists(asked, held_out, grades, pictures, own.directions, room, seed=own.seed, pictures=pictures)
+    return lists, judged, about
+
+
+def _labelled(train: ImageTrainSet, loss: str) -> list[tuple[str, int, float]]:
+    """Query, number of the page, label."""
+    from pagetune.errors import DataError
+    from pagetune.examples.rerank_sides import RowPictures
+
+    numbers = RowPictures(train).numbers
+    cells = train.dataset.with_format(None).select_columns(["query", "label"])[:]
+    if train.negatives:
+        raise DataError(
+            f"{train.name}: rows with both a label and {train.negatives} negative(s): a label is of one pair; set "
+            "dataset.negatives=0"
+        )
+    if loss == "bce" and (wrong := next((label for label in cells["label"] if not 0 <= label <= 1), None)) is not None:
+        raise DataError(
+            f"{train.name}: label {wrong!r} is no probability, which rerank.loss=bce learns; scale labels to 0 to 1, "
+            "or set rerank.loss to listnet, lambda or margin"
+        )
+    found = zip(cells["query"], train.keys["image"], cells["label"], strict=True)
+    return [(text, numbers[key], float(label)) for text, key, label in found]
+
+
+def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Mapping[str, Any]]:
+    """Rankings of the pages to train on, and of those held out: by the workspace's own model, else at random."""
+    import random
+
+    from pagetune.examples.rerank_shortlists import DEPTH
+
+    recipe, workspace = pipeline.recipe, pipeline.workspace
+    held_out = {query: rows.queries[query].text for query in rows.held_out}
+    if workspace.finished("fit") is None:
+        known = f"the {train.negatives} that rows have, and " if train.negatives else ""
+        pipeline.progress.say(
+            f"rerank: no model of the workspace's own mines negatives: {known}random ones (pagetune fit first, for one)"
+        )
+        draw = random.Random(recipe.rerank.seed)
+        pages = rows.held_out_pages
+        drawn = {}
+        for query, answers in rows.held_out.items():
+            others = draw.sample(pages, min(len(pages), DEPTH))
+            shown = list(dict.fromkeys((*sorted(answers), *others)))[:DEPTH]
+            drawn[query] = {page: draw.random() for page in shown}
+        return {}, drawn
+    from pagetune.models.loading import load_model
+
+    model = load_model(recipe.model, workspace.model)
+    asked = {each.query: rows.queries[each.query].text for each in rows.examples}
+    candidates = recipe.mine.candidates + recipe.mine.skip
+    return (
+        _ranked(pipeline, model, train, rows.pages, asked, candidates),
+        _ranked(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
+    )
+
+
+def _ranked(
+    pipeline: Pipeline, model: Any, train: ImageTrainSet, pages: Sequence[str], queries: dict[str, str], depth: int
+) -> Run:
+    from pagetune.evaluation.dataset import encode_set
+    from pagetune.evaluation.retrieval import rank_pages
+    from pagetune.examples.rerank_rows import RowPages
+
+    if not queries or not pages:
+        return {}
+    chosen: Any = RowPages(train, pages, queries)
+    vectors = pipeline.workspace.cache / "vectors"
+    encoded = encode_set(model, chosen, pipeline.recipe.model, vectors, pipeline.progress)
+    return rank_pages(list(queries), encoded.queries, encoded.pages, depth=depth)
+
+
+def _room(train: RerankSet, fraction: float) -> int:
+    """Pairs that an evaluation may have."""
+    from pagetune.examples.rerank_shortlists import shortlist_pairs
+
+    return shortlist_pairs(round(fraction * train.pairs / train.versions))

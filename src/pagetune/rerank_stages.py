@@ -1,0 +1,125 @@
+"""The stage `rerank`: a reranker trained on what was mined, of documents or of a dataset, and saved past its gate.
+
+As in `stages`, the summary has `content`, the digest of what was made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pagetune.examples.rerank import RerankSet
+    from pagetune.models.reranker_card import RerankFacts
+    from pagetune.pipeline import Pipeline
+    from pagetune.training.rerank import RerankReport
+
+Summary = dict[str, Any]
+
+GATED = 16
+"""Pairs that the parity gate compares."""
+
+
+def do_rerank(pipeline: Pipeline) -> Summary:
+    """Examples into a finetuned reranker, in every direction that the recipe names."""
+    from pagetune.errors import ModelError
+    from pagetune.models.reranker import architecture_of, load_reranker, sees
+    from pagetune.models.reranker_saving import save_reranker
+    from pagetune.models.saving import ADAPTER, CARD
+    from pagetune.rerank_material import of_documents, of_rows
+    from pagetune.training.rerank import fit_reranker
+    from pagetune.training.rerank_judging import RerankEvaluator
+    from pagetune.workspace import folder_digest
+
+    recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
+    model = load_reranker(recipe.rerank)
+    if recipe.dataset.train is None:
+        train, judged, about = of_documents(pipeline, model)
+    elif sees(model):
+        train, judged, about = of_rows(pipeline)
+    else:
+        raise ModelError(
+            f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
+            "a reranker or a model that takes images"
+        )
+    progress.say(f"rerank: {architecture_of(model)}, {_told(train)}")
+    train = _taught(pipeline, train)
+    report = fit_reranker(
+        model,
+        train,
+        RerankEvaluator(judged) if judged is not None and len(judged) else None,
+        recipe,
+        workspace.runs / "rerank" / "checkpoints",
+        progress,
+        workspace.cache,
+    )
+
+    facts = _facts(report, about)
+    parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
+    content = folder_digest(workspace.reranker, without=(CARD, ADAPTER))
+    return {
+        "content": content,
+        "architecture": architecture_of(model),
+        **about,
+        **report.summary(),
+        "parity": parity.summary(),
+    }
+
+
+def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
+    """With the teacher's scores for labels, where the recipe has one."""
+    from pagetune.errors import DataError
+    from pagetune.models.reranker import load_reranker
+    from pagetune.recipe import RerankRecipe
+    from pagetune.training.streaming import feeding_workers
+    from pagetune.training.teacher import teach
+
+    recipe = pipeline.recipe
+    own = recipe.rerank
+    if own.teacher is None:
+        if own.loss == "margin" and all("labelled" not in counted for counted in train.mix.values()):
+            raise DataError(
+                "rerank.loss=margin: the dataset has no column 'label' of scores; add it, or set rerank.teacher"
+            )
+        return train
+    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
+    teacher = load_reranker(RerankRecipe(name=own.teacher, max_tokens=own.max_tokens, **kept))
+    workers = feeding_workers(recipe.fit, teacher) if train.pictures is not None else 0
+    cache = pipeline.workspace.cache / "teacher"
+    return teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+
+
+def _gated(train: RerankSet) -> list[tuple[Any, Any]]:
+    """Pairs for the parity gate: of every direction the first lists' answers, and one that is none of each."""
+    share = GATED // len(train.lists)
+    pairs = []
+    for lists in train.lists.values():
+        own = [(each.asked, content) for each in lists[:share] for content in each.candidates[:2]]
+        pairs += [(train.open(asked), train.open(content)) for asked, content in own[:share]]
+    return pairs
+
+
+def _told(train: RerankSet) -> str:
+    parts = []
+    for direction, counted in train.mix.items():
+        said = ", ".join(f"{count} {name}" for name, count in counted.items() if name != "lists")
+        parts.append(f"{direction} {counted['lists']} lists ({said})")
+    return "; ".join(parts)
+
+
+def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
+    from pagetune.evaluation.machine import describe_machine
+    from pagetune.models.reranker_card import RerankFacts
+    from pagetune.training.validation import METRIC
+
+    machine = describe_machine()
+    directions = [key for key in report.after if key.endswith(f"_{METRIC}")]
+    fit = report.fit
+    return RerankFacts(
+        data=about,
+        results={
+            key.removesuffix(f"_{METRIC}"): (report.shortlist.get(key), report.after.get(key)) for key in directions
+        },
+        judged=f"{fit.validation_queries} shortlists of {fit.validation_pages} pairs",
+        training={"examples": fit.examples, "batch": fit.batch_size, "steps": fit.kept_step},
+        hardware=", ".join(machine[key] for key in ("processor", "memory") if key in machine),
+    )

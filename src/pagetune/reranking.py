@@ -1,0 +1,255 @@
+"""What `evaluate --rerank` adds to an evaluation: the shortlists of BM25 and the tuned model, reranked and judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pagetune.errors import DataError
+from pagetune.evaluation.evaluate import FUSED, TUNED, Encoded, EvaluationReport
+from pagetune.evaluation.rerank_use import RerankUse, has_reranker, open_reranker, use_of
+from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight, rerank_run, score_shortlists
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from pagetune.evaluation.ranking import Qrels, Run
+    from pagetune.examples.datasets import RetrievalData
+    from pagetune.examples.visual import ImageEvalSet
+    from pagetune.models.page_pairs import Reading
+    from pagetune.pipeline import Pipeline
+    from pagetune.records import Page, Query
+
+VALIDATION_QUERIES = 100
+"""That the weight is chosen on, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Queries with their shortlists, what answers them, and how the pages are read for them."""
+
+    texts: Mapping[str, str]
+    """Query id -> text."""
+    run: Run
+    qrels: Qrels
+    reading: Reading | Callable[[Sequence[str]], Reading]
+    keys: Mapping[str, str] | None = None
+    """Page id -> what decides its picture, where pages are shown."""
+
+
+def rerank_documents(
+    pipeline: Pipeline,
+    report: EvaluationReport,
+    retriever: Any,
+    tuned: Encoded,
+    data: RetrievalData,
+    pages: Sequence[Page],
+) -> EvaluationReport:
+    """The report of a workspace of documents with the reranked system; pages masked as for every other system.
+
+    `retriever` is the tuned model, `tuned` what it made of the test queries and of `pages`.
+    """
+    reranker = open_reranker(pipeline.workspace, pipeline.recipe)
+    queries = data.of("test")
+    test = Asked(
+        {query.id: query.text for query in queries},
+        report.systems[_before(report)].run,
+        report.qrels,
+        *_read(pipeline, reranker, retriever, data, pages, queries, tuned.pages, tuned.queries),
+    )
+    return rerank_report(pipeline, report, reranker, test, held_out(pipeline, reranker, retriever, tuned, data, pages))
+
+
+def held_out(
+    pipeline: Pipeline,
+    reranker: Any,
+    retriever: Any,
+    tuned: Encoded,
+    data: RetrievalData,
+    pages: Sequence[Page],
+) -> Asked:
+    """The validation queries with shortlists that are made as the evaluation makes them; arguments as above."""
+    from pagetune.evaluation.retrieval import fuse, rank_pages
+    from pagetune.stages import encode_asked, masked_bm25
+
+    recipe = pipeline.recipe.evaluate
+    queries = _validation(data.of("validation"), data.qrels("validation"), pages, pipeline.recipe.fit.seed)
+    texts = {query.id: query.text for query in queries}
+    vectors = encode_asked(retriever, list(texts.values()))
+    dense = rank_pages(list(texts), vectors, tuned.pages, depth=recipe.depth)
+    lexical = masked_bm25(pages, data.masks).search(texts, recipe.depth)
+    return Asked(
+        texts,
+        fuse(dense, lexical, recipe.fusion_weight, depth=recipe.depth),
+        data.qrels("validation"),
+        *_read(pipeline, reranker, retriever, data, pages, queries, tuned.pages, vectors),
+    )
+
+
+def rerank_dataset(
+    pipeline: Pipeline, report: EvaluationReport, chosen: ImageEvalSet, texts: Mapping[str, str] | None
+) -> EvaluationReport:
+    """The report of a dataset with the reranked system; `texts`: the words of its pages, where they are known.
+
+    It has no validation queries: the weight is the recipe's, else half. Raises DataError for a text reranker over pages
+    whose words are not known.
+    """
+    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.models.reranker import sees
+
+    reranker = open_reranker(pipeline.workspace, pipeline.recipe)
+    run = report.systems[_before(report)].run
+    if sees(reranker):
+        shown = _pictures(lambda ids: zip(ids, chosen.images(ids), strict=True))
+        keys = {page: chosen.page_key(page) for page in chosen.page_ids}
+        test = Asked(chosen.queries, run, report.qrels, shown, keys)
+    elif texts is not None:
+        test = Asked(chosen.queries, run, report.qrels, EveryPassage(reranker, texts))
+    else:
+        raise DataError(
+            f"rerank.name={pipeline.recipe.rerank.name} reads the words of the pages, which this dataset does not "
+            "bring; have them read (evaluate.ocr=true), or take a reranker that sees"
+        )
+    return rerank_report(pipeline, report, reranker, test, None)
+
+
+def rerank_report(
+    pipeline: Pipeline, report: EvaluationReport, reranker: Any, test: Asked, validation: Asked | None
+) -> EvaluationReport:
+    """The report with the reranked system, its weight the recipe's, or the best on validation; that is kept."""
+    recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
+    if validation is not None and validation.run:
+        scores = _score(pipeline, reranker, validation)
+        name = "" if has_reranker(workspace) else recipe.name
+        use = RerankUse(
+            choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels), name
+        )
+        use.save(workspace.reranker)
+    mixture = use_of(workspace, pipeline.recipe).mixture
+    run = rerank_run(test.run, _score(pipeline, reranker, test), mixture.weight)
+    about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(pipeline)}; {mixture.about}"
+    pipeline.progress.say(f"evaluate: {about}")
+    return add_reranked(report, run, about)
+
+
+def read_documents(
+    pipeline: Pipeline, reranker: Any, retriever: Any, tuned: Encoded, data: RetrievalData, pages: Sequence[Page]
+) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
+    """How the pages of a workspace are read for its test queries, and what decides their pictures; as `Asked`."""
+    return _read(pipeline, reranker, retriever, data, pages, data.of("test"), tuned.pages, tuned.queries)
+
+
+def read_dataset(
+    pipeline: Pipeline, reranker: Any, chosen: ImageEvalSet
+) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
+    """The same of a dataset's pages. Raises DataError for a text reranker over pages whose words are not known."""
+    from pagetune.evaluation.dataset import page_words
+    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.models.reranker import sees
+
+    if sees(reranker):
+        keys = {page: chosen.page_key(page) for page in chosen.page_ids}
+        return _pictures(lambda ids: zip(ids, chosen.images(ids), strict=True)), keys
+    cache, ocr = pipeline.workspace.cache / "texts", pipeline.recipe.evaluate.ocr
+    texts, why = page_words(chosen, pipeline.recipe.dataset, cache, ocr=ocr, progress=pipeline.progress)
+    if texts is None:
+        raise DataError(f"the reranker reads the words of the pages: {why}; take one that sees")
+    return EveryPassage(reranker, texts), None
+
+
+def _score(pipeline: Pipeline, reranker: Any, asked: Asked) -> dict[str, dict[str, float]]:
+    recipe = pipeline.recipe.rerank
+    return score_shortlists(
+        reranker,
+        asked.texts,
+        asked.run,
+        asked.reading,
+        asked.keys,
+        depth=recipe.depth,
+        cache=pipeline.workspace.cache / "scores",
+        progress=pipeline.progress,
+        budget_tokens=None if recipe.pair_tokens == "auto" else recipe.pair_tokens,
+    )
+
+
+def _before(report: EvaluationReport) -> str:
+    return FUSED if FUSED in report.systems else TUNED
+
+
+def _name(pipeline: Pipeline) -> str:
+    name = pipeline.recipe.rerank.name
+    shown = Path(name).name if Path(name).is_absolute() else name
+    return f"the reranker trained from {shown}" if has_reranker(pipeline.workspace) else shown
+
+
+def _validation(queries: Sequence[Query], qrels: Qrels, pages: Sequence[Page], seed: int) -> list[Query]:
+    """Some of the validation queries that have an answer, those that authors wrote first."""
+    import random
+
+    from pagetune.training.validation import STRUCTURE
+
+    known = {page.id for page in pages}
+    judged = [query for query in queries if any(page in known for page in qrels.get(query.id, {}))]
+    drawn = random.Random(seed).sample(judged, len(judged))
+    return sorted(drawn, key=lambda query: query.kind not in STRUCTURE)[:VALIDATION_QUERIES]
+
+
+def _read(
+    pipeline: Pipeline,
+    reranker: Any,
+    retriever: Any,
+    data: RetrievalData,
+    pages: Sequence[Page],
+    queries: Sequence[Query],
+    found: Any,
+    vectors: Any,
+) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
+    """How a page is read, as a picture or by its words, and what decides the picture. `found`: the retriever's vectors
+    of the pages."""
+    from pagetune.models.reranker import sees
+
+    if sees(reranker):
+        return _rendered(pipeline, reranker, pages, data)
+    texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
+    asked = {query.id: vector for query, vector in zip(queries, vectors, strict=True)}
+    return words_of(reranker, retriever, texts, found, asked), None
+
+
+def words_of(
+    reranker: Any, retriever: Any, texts: Mapping[str, str], found: Any, vectors: Mapping[str, Any]
+) -> Reading:
+    """How a text reranker reads pages: by the passages that the retriever finds nearest, where that cuts pages into
+    passages itself, else by all. `found` are its vectors of `texts`, `vectors` those of queries."""
+    from pagetune.models.late_interaction import is_late
+    from pagetune.models.page_pairs import EveryPassage, NearestPassages
+    from pagetune.models.page_reader import PageReader
+
+    if is_late(retriever) or not isinstance(retriever[0], PageReader):
+        return EveryPassage(reranker, texts)
+    return NearestPassages(retriever[0], texts, found, vectors)
+
+
+def _rendered(
+    pipeline: Pipeline, reranker: Any, pages: Sequence[Page], data: RetrievalData
+) -> tuple[Callable[[Sequence[str]], Reading], Mapping[str, str]]:
+    """The pages' pictures, painted over where they are masked, rendered when they are asked for."""
+    from pagetune.examples.page_images import page_key
+    from pagetune.models.pixels import rendering
+    from pagetune.stages import rendered_pages
+
+    store = rendered_pages(pipeline.workspace, pipeline.recipe)
+    bounds: dict[str, Any] = rendering(reranker)
+    keys = {page.id: page_key(page, data.masks.get(page.id, ()), bounds) for page in pages}
+    return _pictures(lambda ids: store.images(ids, masks=data.masks, **bounds)), keys
+
+
+def _pictures(load: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Reading]:
+    from pagetune.models.page_pairs import Pictures
+
+    def read(ids: Sequence[str]) -> Reading:
+        found: dict[str, Image] = dict(load(list(ids)))
+        return Pictures(found)
+
+    return read

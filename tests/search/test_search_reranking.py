@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from _tiny_reranker import tiny_text_reranker
+from pagetune.errors import WorkspaceError
+from pagetune.evaluation.ranking import ranking
+from pagetune.evaluation.rerank_use import Mixture, RerankUse
+from pagetune.evaluation.reranking import blend
+from pagetune.models.calibration import Calibration
+from pagetune.models.encoding import encode_pages, encode_queries, fingerprint_model
+from pagetune.models.loading import save_model
+from pagetune.models.page_pairs import READ, NearestPassages, score_pages
+from pagetune.recipe import IndexRecipe, ModelRecipe, load_recipe
+from pagetune.search.building import build_index
+from pagetune.search.engine import SearchEngine
+from pagetune.workspace import Workspace
+
+QUERY = "garden flower lawn"
+
+
+@pytest.fixture(scope="module")
+def reranker_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from sentence_transformers import CrossEncoder
+
+    words = ["garden", "flower", "lawn", "ledger", "engine", "piston", "violin", "concert"]
+    bare = tiny_text_reranker(tmp_path_factory.mktemp("text") / "m", hidden=32, words=words)
+    folder = tmp_path_factory.mktemp("reranker") / "saved"
+    CrossEncoder(str(bare), max_length=64).save_pretrained(str(folder), create_model_card=False)
+    return folder
+
+
+@pytest.fixture
+def engine(tiny_model: Any, topic_pages: Any, reranker_folder: Path, tmp_path: Path) -> SearchEngine:
+    import shutil
+
+    workspace = Workspace(tmp_path / "ws").create()
+    recipe = ModelRecipe(chunk_tokens=16, chunk_overlap=4)
+    vectors = encode_pages(tiny_model, topic_pages, {}, recipe)
+    build_index(workspace.index, vectors, topic_pages, IndexRecipe(), model=fingerprint_model(tiny_model))
+    workspace.recipe_file.write_text(load_recipe(None, ["rerank.depth=12", "rerank.max_tokens=64"]).to_yaml())
+    shutil.copytree(reranker_folder, workspace.reranker)
+    RerankUse(Mixture(0.7, 50, 0.1), Calibration(0.5, -2.0, 100)).save(workspace.reranker)
+    save_model(tiny_model, workspace.model)
+    return SearchEngine(workspace, model=tiny_model)
+
+
+def test_the_shortlist_is_ordered_as_the_evaluation_orders_it(
+    engine: SearchEngine, tiny_model: Any, topic_pages: Any
+) -> None:
+    plain = {hit.page: hit.score for hit in engine.search(QUERY, k=40)}
+    found = engine.search(QUERY, k=20, rerank=True)
+    texts = {page.id: page.text() for page in topic_pages}
+    vectors = encode_pages(tiny_model, topic_pages, {}, ModelRecipe(chunk_tokens=16, chunk_overlap=4))
+    queries = {"q": encode_queries(tiny_model, [QUERY])[0]}
+    reading = NearestPassages(tiny_model[0], texts, vectors, queries, READ)
+    first = ranking(plain)[:12]
+    odds, _ = score_pages(engine.reranker.model, [(QUERY, reading.inputs("q", page)) for page in first])
+    expected = blend(plain, dict(zip(first, odds.tolist(), strict=True)), 0.7)
+    assert [hit.page for hit in found] == list(expected)[:20]
+    assert [hit.page for hit in found] != list(plain)[:20]
+    assert {hit.page for hit in found[:12]} == set(first)
+    assert [hit.page for hit in found[12:]] == ranking(plain)[12:20]
+    probable = Calibration(0.5, -2.0, 100).apply(odds)
+    relevance = {hit.page: hit.relevance for hit in found}
+    for page, value in zip(first, probable.tolist(), strict=True):
+        assert relevance[page] == pytest.approx(value, abs=1e-3)
+    assert all(hit.relevance is None for hit in found[12:])
+
+
+def test_after_the_deadline_the_shortlist_stays_as_it_was(engine: SearchEngine) -> None:
+    plain = engine.search(QUERY, k=8)
+    late = engine.search(QUERY, k=8, rerank=True, deadline=0.0)
+    assert [hit.page for hit in late] == [hit.page for hit in plain]
+    assert all(hit.relevance is None for hit in late)
+    in_time = engine.search(QUERY, k=8, rerank=True, deadline=600.0)
+    assert [hit.page for hit in in_time] == [hit.page for hit in engine.search(QUERY, k=8, rerank=True)]
+
+
+def test_a_deadline_in_the_midst_reorders_the_best_only(engine: SearchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pagetune.models import pair_scoring
+
+    plain = [hit.page for hit in engine.search(QUERY, k=40)]
+    engine.search(QUERY, rerank=True)
+    monkeypatch.setattr(pair_scoring, "TOKENS_AT_ONCE_ON_CPU", 1)
+    allowed = iter([True] * (3 * READ) + [False] * 99)
+    monkeypatch.setattr(pair_scoring._Clock, "allows", lambda self, tokens: next(allowed))
+    found = engine.search(QUERY, k=40, rerank=True, deadline=5.0)
+    assert {hit.page for hit in found[:3]} == set(plain[:3])
+    assert [hit.page for hit in found[3:]] == plain[3:]
+    assert sum(hit.relevance is not None for hit in found) == 3
+
+
+def test_other_modes_and_documents_are_reranked_too(engine: SearchEngine) -> None:
+    lexical = engine.search(QUERY, mode="lexical", rerank=True)
+    assert all(hit.relevance is not None for hit in lexical)
+    assert {hit.document for hit in engine.search(QUERY, documents=["music"], rerank=True)} == {"music"}
+
+
+def test_pages_are_shown_to_a_reranker_that_sees(engine: SearchEngine, tmp_path: Path) -> None:
+    import shutil
+
+    from PIL import Image
+
+    from _tiny_reranker import tiny_qwen3_vl_reranker
+    from pagetune.search.reranking import ShortlistReranker
+
+    class Store:
+        def images(self, ids: Any, **bounds: Any) -> Any:
+            assert bounds
+            for place, page in enumerate(ids):
+                yield page, Image.fromarray(np.full((64, 64 + 32 * place, 3), 40 * place, np.uint8))
+
+    shutil.rmtree(engine.workspace.reranker)
+    tiny_qwen3_vl_reranker(engine.workspace.reranker, hidden=32, vision_hidden=32)
+    seeing = ShortlistReranker(engine.workspace, engine.index, Store)  # type: ignore[arg-type]
+    answer = {"garden-0001": 0.9, "music-0001": 0.5, "engine-0001": 0.1}
+    found = seeing.rerank(QUERY, answer)
+    assert set(found.relevance) == set(found.scores) == set(answer)
+    assert len(set(found.relevance.values())) == 3
+
+
+def test_without_a_reranker_the_verb_that_trains_one_is_named(engine: SearchEngine) -> None:
+    import shutil
+
+    shutil.rmtree(engine.workspace.reranker)
+    with pytest.raises(WorkspaceError, match="pagetune fit kind=reranker"):
+        engine.search(QUERY, rerank=True)
+
+
+def test_the_command_prints_the_relevance(engine: SearchEngine) -> None:
+    from pagetune.cli.app import app
+
+    run = CliRunner().invoke(app, ["search", QUERY, "-w", str(engine.workspace.root), "--rerank", "--deadline", "60"])
+    assert run.exit_code == 0, run.output
+    assert "relevance" in run.output
+    plain = CliRunner().invoke(app, ["search", QUERY, "-w", str(engine.workspace.root)])
+    assert "relevance" not in plain.output
+    refused = CliRunner().invoke(app, ["search", QUERY, "-w", str(engine.workspace.root), "--deadline", "1"])
+    assert refused.exit_code == 1
+    assert "add --rerank" in refused.output

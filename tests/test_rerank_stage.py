@@ -1,0 +1,165 @@
+"""The stage `rerank`: over a dataset of pages, and over a workspace's own documents."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sentence_transformers import CrossEncoder
+from typer.testing import CliRunner
+
+from _tiny import tiny_qwen3_vl
+from _tiny_reranker import tiny_reranker_backbone, tiny_text_reranker
+from pagetune import Pipeline, load_recipe
+from pagetune.cli.app import app
+from pagetune.errors import DataError, ModelError, RecipeError
+from pagetune.models.reranker import load_reranker, task_prompt
+from pagetune.recipe import Recipe
+from test_pipeline import SMALL, _documents
+
+COLOURS = {"red": (200, 0, 0), "green": (0, 200, 0), "blue": (0, 0, 200), "black": (0, 0, 0)}
+FIT = ["kind=reranker", "rerank.epochs=0.5", "rerank.batch_size=12", "rerank.negatives=3", "rerank.learning_rate=1e-3"]
+SLIM = ["fit.workers=0", "fit.page_cache=0", "rerank.pair_tokens=512", "rerank.eval_fraction=0.5"]
+
+
+@pytest.fixture(scope="module")
+def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeing") / "model"
+    return tiny_reranker_backbone(folder, vision_hidden=32, vision_layers=1, hidden=32, layers=1, heads=2)
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 pages of four colours and ten shades, a query each; labels beside them in another folder."""
+    place = tmp_path_factory.mktemp("rows")
+    for name, labelled in (("plain", False), ("labelled", True)):
+        (place / name).mkdir()
+        lines = []
+        for number in range(40):
+            colour = list(COLOURS)[number % 4]
+            shade = tuple(min(255, part + 5 * (number // 4)) for part in COLOURS[colour])
+            Image.new("RGB", (64, 64), shade).save(place / name / f"{number}.png")
+            line = {"file_name": f"{number}.png", "query": f"{colour} page {number // 4}"}
+            lines.append(line | ({"label": number % 2} if labelled else {}))
+        (place / name / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return place
+
+
+def chosen(seeing: Path, rows: Path, *keys: str) -> Recipe:
+    data = [f"dataset.train={rows}", "dataset.negatives=0", f"rerank.name={seeing}"]
+    return load_recipe(None, [*data, *FIT, *SLIM, *keys])
+
+
+def test_a_dataset_trains_a_reranker_that_answers_as_it_was_trained(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    recipe = chosen(seeing, rows / "plain", "splits.validation=0.2", "rerank.architecture=pooled")
+    pipeline = Pipeline(tmp_path / "ws", recipe)
+    assert [step.stage for step in pipeline.plan()] == ["fit", "rerank"]
+    assert [step.stage for step in pipeline.plan(until="rerank")] == ["rerank"]
+    summary = pipeline.fit()
+    assert summary["architecture"] == "pooled"
+    assert summary["mix"]["text_to_image"] == {"lists": 32, "positives": 32, "mined": 0, "random": 96}
+    assert summary["mix"]["image_to_text"]["lists"] == 32
+    assert summary["validation"].keys() == {"shortlist", "before", "after"}
+    assert summary["validation"]["after"].keys() >= {"text_to_image_ndcg@10", "image_to_text_mrr@10"}
+    assert summary["parity"]["directions"] == ["text_to_image", "image_to_text"]
+    # As Pagetune and as plain Sentence Transformers load it.
+    ours, plain = (
+        load_reranker(recipe.rerank, tmp_path / "ws" / "reranker"),
+        CrossEncoder(str(tmp_path / "ws" / "reranker")),
+    )
+    pairs = [("red page 1", Image.new("RGB", (64, 64), colour)) for colour in COLOURS.values()]
+    found = [model.predict(pairs, prompt=task_prompt(ours, "text_to_image")) for model in (ours, plain)]
+    np.testing.assert_allclose(*found, atol=1e-5)
+    assert "text_to_image" in (tmp_path / "ws" / "reranker" / "README.md").read_text()
+    again = Pipeline(tmp_path / "ws")
+    assert again.plan(until="rerank")[0].action == "keep"
+    again.recipe = load_recipe(None, [*recipe_keys(recipe), "rerank.depth=7"])
+    assert again.plan(until="rerank")[0].action == "keep", "what acts in use trains nothing anew"
+    again.recipe = load_recipe(None, [*recipe_keys(recipe), "rerank.seed=7"])
+    assert again.plan(until="rerank")[0].reason == "recipe: rerank.seed 17 → 7"
+
+
+def recipe_keys(recipe: Recipe) -> list[str]:
+    """The recipe as overrides."""
+    whole = recipe.model_dump(mode="json")
+    return [f"kind={whole['kind']}"] + [
+        f"{section}={json.dumps(value)}" for section, value in whole.items() if isinstance(value, dict)
+    ]
+
+
+def test_the_workspaces_own_model_mines(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    retriever = tiny_qwen3_vl(tmp_path / "qwen", hidden=32, layers=1, heads=2, vision_hidden=32, vision_layers=1)
+    keys = [f"model.name={retriever}", "fit.epochs=0.5", "fit.batch_size=4", "fit.mini_batch_size=4"]
+    recipe = chosen(seeing, rows / "plain", *keys, "splits.validation=0.2", "mine.margin=0.999")
+    Pipeline(tmp_path / "ws", recipe.model_copy(update={"kind": "retriever"})).fit()
+    pipeline = Pipeline(tmp_path / "ws", recipe)
+    summary = pipeline.fit()
+    assert summary["mix"]["text_to_image"]["mined"] > 20
+    assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
+
+
+def test_labelled_pairs_are_trained_on_as_they_are(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    summary = Pipeline(tmp_path / "ws", chosen(seeing, rows / "labelled")).fit()
+    assert summary["mix"]["text_to_image"] == {"lists": 40, "labelled": 40}
+    assert summary["validation"]["after"] == {}
+    with pytest.raises(DataError, match="dataset has no column 'label' of scores"):
+        Pipeline(tmp_path / "plain", chosen(seeing, rows / "plain", "rerank.loss=margin")).fit()
+
+
+def test_a_teachers_margins_are_learned_and_kept(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    recipe = chosen(seeing, rows / "plain", "rerank.loss=margin", f"rerank.teacher={seeing}", "rerank.epochs=2")
+    summary = Pipeline(tmp_path / "ws", recipe).fit()
+    losses = [moment["loss"] for moment in summary["history"] if "loss" in moment]
+    assert losses[-1] < 0.1, "the student begins as its teacher"
+    kept = list((tmp_path / "ws" / "cache" / "teacher").rglob("*.f32"))
+    assert sum(file.stat().st_size for file in kept) == 4 * 4 * sum(each["lists"] for each in summary["mix"].values())
+
+
+def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path) -> None:
+    name = tiny_text_reranker(tmp_path / "text", hidden=32, layers=1, heads=2)
+    workspace = tmp_path / "ws"
+    keys = [*SMALL, "kind=reranker", f"rerank.name={name}", "rerank.epochs=1", "rerank.max_examples=20"]
+    documents = ["-d", str(_documents(tmp_path / "documents")), "-w", str(workspace), "--json", "-q"]
+    done = CliRunner().invoke(app, ["fit", *keys, "rerank.max_tokens=96", "rerank.learning_rate=1e-3", *documents])
+    assert done.exit_code == 0, done.stderr
+    summary = json.loads(done.stdout)
+    assert summary["architecture"] == "text"
+    assert not (workspace / "model").exists(), "no retriever was trained"
+    mix = summary["mix"]["text_to_image"]
+    assert mix["lists"] == summary["mix"]["image_to_text"]["lists"] == 20
+    assert mix["mined"] + mix["random"] == 80
+    assert mix["mined"] > mix["random"], "three of four are mined"
+    assert summary["validation"]["shortlist"]["text_to_image_ndcg@10"] > 0.3, (
+        "BM25 and the base model have put it in order"
+    )
+    scored = CrossEncoder(str(workspace / "reranker")).predict([("a title", "a passage")])
+    assert torch.isfinite(torch.tensor(scored)).all()
+    assert [step.stage for step in Pipeline(workspace).plan()] == [
+        *("read", "queries", "mine", "fit", "rerank", "evaluate", "index")
+    ]
+
+
+def test_what_cannot_be_is_refused(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    name = tiny_text_reranker(tmp_path / "text", hidden=32, layers=1, heads=2)
+    with pytest.raises(ModelError, match=r"reads the words of pages, and dataset\.train has their pictures"):
+        Pipeline(tmp_path / "ws", chosen(name, rows / "plain")).fit()
+    with pytest.raises(RecipeError, match=r"rerank\.loss=margin needs rerank\.teacher"):
+        load_recipe(None, ["rerank.loss=margin"])
+
+
+def test_the_reranker_is_a_stage_only_where_the_recipe_has_one() -> None:
+    from pagetune.pipeline import stages_of
+
+    plain = [stage.name for stage in stages_of(Recipe())]
+    assert plain == ["read", "queries", "mine", "fit", "evaluate", "index"]
+    published = {stage.name: stage for stage in stages_of(load_recipe(None, ["evaluate.rerank=true"]))}
+    assert "rerank" not in published, "one that is published needs no training"
+    assert "rerank.depth" in published["evaluate"].keys
+    keys = ["kind=reranker", "evaluate.rerank=true"]
+    trained = {stage.name: stage for stage in stages_of(load_recipe(None, keys))}
+    assert "rerank" in trained["evaluate"].needs
+    assert "fit" not in trained["rerank"].needs
