@@ -11,7 +11,6 @@ from PIL import Image
 from sentence_transformers import CrossEncoder
 
 from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_text_reranker
-from conftest import TOPICS, make_page, topic_text
 from pagetune import Pipeline, load_recipe
 from pagetune.errors import DataError, WorkspaceError
 from pagetune.evaluation.evaluate import Encoded, EvaluationReport, evaluate_systems
@@ -24,6 +23,7 @@ from pagetune.models.encoding import PageVectors, encode_pages, encode_queries
 from pagetune.records import Judgement, Page, Query
 from pagetune.reranking import rerank_dataset, rerank_documents
 from pagetune.workspace import Workspace
+from topics import TOPICS, make_page, topic_text
 
 KEYS = (
     "rerank.depth=6",
