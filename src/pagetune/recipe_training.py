@@ -123,6 +123,12 @@ class RerankRecipe(Section):
     )
     negatives: int = Field(4, ge=1, le=64, description="negatives an example trains with")
     random_share: float = Field(0.25, ge=0, le=1, description="of the negatives, drawn at random; the others are mined")
+    mask_probability: float = Field(
+        0.8,
+        ge=0,
+        le=1,
+        description="documents' pictures: how often the pages of a list are masked as they are judged, else not at all",
+    )
     loss: Literal["bce", "lambda", "listnet", "margin"] = Field(
         "bce",
         description="binary cross-entropy, LambdaLoss, ListNet, or margins of a teacher's scores or labels (MarginMSE)",

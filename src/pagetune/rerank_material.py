@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from pagetune.pipeline import Pipeline
     from pagetune.records import Page, Query
 
-BESIDE_QUERY = 0.75
-"""Share of a text reranker's tokens that a passage takes: the query has the others."""
-
 Material = tuple["RerankSet", "RerankSet | None", dict[str, Any]]
 """Lists to train on, shortlists to judge on, and what the report says of the data."""
 
@@ -42,7 +39,7 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         queries,
         recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
     )
-    side, pictures = _side(pipeline, model, data, pages)
+    side, pictures = _side(pipeline, model, data, pages, [example.query for example in chosen])
     train = lists_of_examples(
         chosen,
         queries,
@@ -50,7 +47,7 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         [page.id for page in pages],
         side,
         own.directions,
-        Mix(own.negatives, own.random_share),
+        Mix(own.negatives, own.random_share, own.mask_probability),
         seed=own.seed,
         versions=math.ceil(own.epochs),
         pictures=pictures,
@@ -66,21 +63,28 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
 
 
 def _side(
-    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]
+    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], trained: Sequence[str]
 ) -> tuple[PageSide, Pictures | None]:
-    from pagetune.examples.rerank_sides import PagePictures
+    """How pages go into pairs, in training as in use. `trained`: ids of the queries to train on."""
+    from pagetune.examples.rerank_sides import PagePassages, PagePictures
+    from pagetune.models.loading import load_model
+    from pagetune.models.page_pairs import EveryPassage
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
-    from pagetune.stages import rendered_pages
-    from pagetune.training.pairs import PassageCutter, Passages
+    from pagetune.reranking import words_of
+    from pagetune.stages import encode, encode_asked, rendered_pages
 
-    recipe = pipeline.recipe
     if sees(model):
-        store = rendered_pages(pipeline.workspace, recipe)
-        shown = PagePictures(store, data.masks, rendering(model), recipe.fit.mask_probability)
+        store = rendered_pages(pipeline.workspace, pipeline.recipe)
+        shown = PagePictures(store, data.masks, rendering(model))
         return shown, shown
-    longest = min(recipe.rerank.max_tokens, model.max_seq_length or recipe.rerank.max_tokens)
-    return Passages(PassageCutter(pages, data.masks, round(BESIDE_QUERY * longest)), recipe.fit.mask_probability), None
+    base = load_model(pipeline.recipe.model)
+    wanted = {*trained, *(query.id for query in data.of("validation"))}
+    asked = {query.id: query.text for query in data.queries if query.id in wanted}
+    vectors = dict(zip(asked, encode_asked(base, list(asked.values())), strict=True))
+    texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
+    reading = words_of(model, base, texts, encode(pipeline, base, pages, data.masks), vectors)
+    return PagePassages(reading.inputs, nearest_first=not isinstance(reading, EveryPassage)), None
 
 
 def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:

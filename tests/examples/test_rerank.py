@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import Counter
 
 import pytest
@@ -11,6 +10,7 @@ from pagetune.errors import DataError
 from pagetune.examples.rerank import Mix, RankedList, label_lists, lists_of_examples
 from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
 from pagetune.examples.rerank_shortlists import shortlists
+from pagetune.examples.rerank_sides import PagePassages
 from pagetune.examples.visual import make_train_set
 from pagetune.recipe import MineRecipe
 from pagetune.records import Example, Query
@@ -21,11 +21,8 @@ BOTH = ("text_to_image", "image_to_text")
 class ByName:
     """A page is its name, as text."""
 
-    def answering(self, page: str, query: Query, draw: random.Random) -> str:
-        return f"{page}+"
-
-    def other(self, page: str, query: Query, draw: random.Random) -> str:
-        return page
+    def shown(self, page: str, query: Query, masked: bool) -> str:
+        return page if masked else f"{page} open"
 
 
 class Numbered:
@@ -62,7 +59,7 @@ def test_a_list_is_a_positive_then_mined_then_random_ones():
     made = lists(Mix(4, 0.5), directions=("text_to_image",))
     first = made.lists["text_to_image"][0]
     assert first.asked == "what is a"
-    assert first.candidates[0] == "page-a+"
+    assert first.candidates[0] == "page-a"
     assert first.candidates[1:3] == ("page-b", "page-c"), "the two that mining put first"
     assert len(set(first.candidates)) == 5
     assert first.labels == (1.0, 0.0, 0.0, 0.0, 0.0)
@@ -79,7 +76,7 @@ def test_queries_for_a_page_are_those_that_mistook_it_and_never_its_own():
     answers = {name: {f"page-{name}"} for name in QUERIES} | {"b": {"page-b", "page-a"}}
     made = lists(Mix(4, 0.25), answers, ("image_to_text",))
     of_a = made.lists["image_to_text"][0]
-    assert (of_a.asked, of_a.candidates[0]) == ("page-a+", "what is a")
+    assert (of_a.asked, of_a.candidates[0]) == ("page-a", "what is a")
     assert of_a.candidates[1:3] == ("what is g", "what is h"), "page-a was mined for both"
     assert "what is b" not in of_a.candidates, "page-a answers it too"
     assert len(of_a.candidates) == 5
@@ -92,6 +89,34 @@ def test_each_version_draws_anew_and_the_seed_decides():
     found = made.lists["text_to_image"]
     assert len(found) == 16
     assert any(found[place].candidates[1:] != found[place + 8].candidates[1:] for place in range(8))
+
+
+def test_all_pages_of_a_list_are_masked_or_none_is():
+    made = lists(Mix(4, 0.5, mask_probability=0.5), versions=8)
+    pages = [{page.endswith(" open") for page in each.candidates} for each in made.lists["text_to_image"]]
+    assert {frozenset(each) for each in pages} == {frozenset({True}), frozenset({False})}
+    assert {each.asked.endswith(" open") for each in made.lists["image_to_text"]} == {True, False}
+    assert all("open" not in page for each in lists(Mix(4, 0.5)).lists["text_to_image"] for page in each.candidates)
+
+
+def test_a_passage_is_chosen_without_knowing_which_query_answers():
+    class ForQuery(ByName):
+        def shown(self, page: str, query: Query, masked: bool) -> str:
+            return f"{page} for {query.id}"
+
+    known = {name: {f"page-{name}"} for name in QUERIES}
+    made = lists_of_examples(
+        EXAMPLES, QUERIES, known, POOL, ForQuery(), ("image_to_text",), Mix(4, 0.5), seed=1, versions=20
+    )
+    first = [each.asked for each in made.lists["image_to_text"] if each.candidates[0] == "what is a"]
+    assert sum(asked.endswith("for a") for asked in first) < 12, "no more often than the others"
+    assert len(set(first)) > 3
+
+
+def test_of_passages_in_their_order_the_one_with_most_of_the_query_is_shown():
+    passages = ["of a flute", "what is an A string, and what is A", "what about it"]
+    ordered, ranked = (PagePassages(lambda query, page: passages, nearest_first=each) for each in (False, True))
+    assert (ordered.shown("p", QUERIES["a"], True), ranked.shown("p", QUERIES["a"], True)) == (passages[1], passages[0])
 
 
 def test_too_few_mined_ones_are_made_up_for_at_random():

@@ -99,23 +99,25 @@ class RerankSet:
 
 
 class PageSide(Protocol):
-    """How a page goes into a pair: as a picture, or as a passage of its text."""
+    """How a page goes into a pair: as a picture, or as a passage of its text.
 
-    def answering(self, page: str, query: Query, draw: random.Random) -> Input:
-        """The page for a query that it answers."""
-        ...
+    It does not know whether the page answers the query: whatever it did for the answer alone, a model that reads query
+    and page together would learn to look for.
+    """
 
-    def other(self, page: str, query: Query, draw: random.Random) -> Input:
-        """The page for a query that it does not answer."""
+    def shown(self, page: str, query: Query, masked: bool) -> Input:
+        """The page for a query; `masked`: as evaluation shows it, else as it is."""
         ...
 
 
 @dataclass(frozen=True)
 class Mix:
-    """How many negatives a list has, and the share of them that is drawn at random."""
+    """How many negatives a list has, the share of them that is drawn at random, and the share of lists whose pages are
+    masked as evaluation masks them."""
 
     negatives: int
     random_share: float
+    mask_probability: float = 1.0
 
     @property
     def mined(self) -> int:
@@ -195,8 +197,9 @@ class _Lists:
         barred = {*mined, *self.answers[example.query]}
         others = _draw(self.pool, barred, self.mix.negatives - len(mined), draw)
         self._count("text_to_image", len(mined), len(others))
-        first = self.side.answering(example.positive, query, draw)
-        rest = [self.side.other(page, query, draw) for page in (*mined, *others)]
+        # One draw for the whole list: an open page among masked ones would be known by that.
+        masked = draw.random() < self.mix.mask_probability
+        first, *rest = (self.side.shown(page, query, masked) for page in (example.positive, *mined, *others))
         return _list(query.text, first, rest)
 
     def texts(self, example: Example, draw: random.Random) -> RankedList:
@@ -204,21 +207,24 @@ class _Lists:
         page, query = example.positive, self.queries[example.query]
         near = [asked for negative in example.negatives for asked in self.asked_by.get(negative, ())]
         barred_texts = {query.text}
-        mined: list[str] = []
+        mined: list[Query] = []
         for asked in dict.fromkeys((*self.mistaken_by.get(page, ()), *near)):
-            text = self.queries[asked].text
-            if len(mined) < self.mix.mined and page not in self.answers[asked] and text not in barred_texts:
-                mined.append(text)
-                barred_texts.add(text)
+            other = self.queries[asked]
+            if len(mined) < self.mix.mined and page not in self.answers[asked] and other.text not in barred_texts:
+                mined.append(other)
+                barred_texts.add(other.text)
         answered = {asked for asked in self.every_query if page in self.answers[asked]}
-        others: list[str] = []
+        others: list[Query] = []
         for asked in _draw(self.every_query, answered, 2 * self.mix.negatives, draw):
-            text = self.queries[asked].text
-            if len(others) < self.mix.negatives - len(mined) and text not in barred_texts:
-                others.append(text)
-                barred_texts.add(text)
+            other = self.queries[asked]
+            if len(others) < self.mix.negatives - len(mined) and other.text not in barred_texts:
+                others.append(other)
+                barred_texts.add(other.text)
         self._count("image_to_text", len(mined), len(others))
-        return _list(self.side.answering(page, query, draw), query.text, [*mined, *others])
+        masked = draw.random() < self.mix.mask_probability
+        # A passage is chosen for a query; always for the one that the page answers would tell which that is.
+        asking = self.side.shown(page, draw.choice([query, *mined, *others]), masked)
+        return _list(asking, query.text, [other.text for other in (*mined, *others)])
 
     def _count(self, direction: str, mined: int, drawn: int) -> None:
         self.counted[direction].update({"lists": 1, "positives": 1, "mined": mined, "random": drawn})

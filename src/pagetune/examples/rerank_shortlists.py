@@ -71,14 +71,14 @@ def shortlists(
 def _pages(
     query: Query, ranked: Sequence[str], grades: Mapping[str, int], side: PageSide, draw: random.Random
 ) -> RankedList:
-    shown: list[Input] = [side.other(page, query, draw) for page in ranked]
+    shown: list[Input] = [side.shown(page, query, True) for page in ranked]
     return RankedList(query.text, tuple(shown), tuple(float(grades.get(page, 0)) for page in ranked))
 
 
 def _queries(page: str, queries: Sequence[Query], grades: Grades, side: PageSide, draw: random.Random) -> RankedList:
     answered = next(query for query in queries if grades[query.id].get(page, 0))
     labels = tuple(float(grades[query.id].get(page, 0)) for query in queries)
-    return RankedList(side.other(page, answered, draw), tuple(query.text for query in queries), labels)
+    return RankedList(side.shown(page, answered, True), tuple(query.text for query in queries), labels)
 
 
 def _by_page(ranked: Mapping[str, Sequence[str]], run: Run) -> dict[str, list[str]]:

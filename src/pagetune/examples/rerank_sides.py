@@ -1,9 +1,8 @@
-"""Pages inside a reranker's pairs, as pictures: of documents, or of a dataset."""
+"""Pages inside a reranker's pairs: pictures of documents or of a dataset, or passages of their words."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,27 +22,15 @@ OPEN = 32
 class PagePictures:
     """Pages of documents as they look, painted over where they are masked. A number is a page and its mask."""
 
-    def __init__(
-        self, store: PageStore, masks: Mapping[str, Sequence[Rect]], bounds: Bounds, mask_probability: float = 0.0
-    ) -> None:
-        self.store, self.masks, self.bounds, self.mask_probability = store, masks, bounds, mask_probability
+    def __init__(self, store: PageStore, masks: Mapping[str, Sequence[Rect]], bounds: Bounds) -> None:
+        self.store, self.masks, self.bounds = store, masks, bounds
         self._numbers: dict[tuple[str, tuple[Rect, ...]], int] = {}
         self._shown: list[tuple[str, tuple[Rect, ...]]] = []
         self._image = lru_cache(OPEN)(self._render)
 
-    def answering(self, page: str, query: Query, draw: random.Random) -> int:
-        """With the query's own words to be seen, but for the recipe's probability."""
-        own = query.rects if page == query.page else ()
-        hidden = tuple(rect for rect in self.masks.get(page, ()) if rect not in own)
-        return self._number(page, (*hidden, *own) if draw.random() < self.mask_probability else hidden)
-
-    def other(self, page: str, query: Query, draw: random.Random) -> int:
-        """As evaluation shows it."""
-        return self.as_judged(page)
-
-    def as_judged(self, page: str) -> int:
-        """Its number as evaluation shows it."""
-        return self._number(page, tuple(self.masks.get(page, ())))
+    def shown(self, page: str, query: Query, masked: bool) -> int:
+        """Its number: as evaluation shows it, or whole."""
+        return self._number(page, tuple(self.masks.get(page, ())) if masked else ())
 
     def image(self, number: int) -> Image:
         """Rendered now, RGB."""
@@ -77,6 +64,23 @@ class PagePictures:
         self._image = lru_cache(OPEN)(self._render)
 
 
+class PagePassages:
+    """Pages as a passage each, the one that a reranker is given first for the query. Always masked: the passages are
+    those that the retriever cut and compared."""
+
+    def __init__(self, inputs: Callable[[str, str], Sequence[str]], *, nearest_first: bool) -> None:
+        """`inputs`: of a query's id and a page's, the page's passages, in their order or the nearest first."""
+        self.inputs, self.nearest_first = inputs, nearest_first
+
+    def shown(self, page: str, query: Query, masked: bool) -> str:
+        """The nearest passage; where nobody says which that is, the one that shares most words with the query."""
+        passages = self.inputs(query.id, page)
+        if self.nearest_first:
+            return passages[0]
+        wanted = set(query.text.lower().split())
+        return max(passages, key=lambda passage: len(wanted.intersection(passage.lower().split())))
+
+
 class RowPictures:
     """The pages of a training set, each content once: page ids are content keys."""
 
@@ -92,12 +96,8 @@ class RowPictures:
         self._keys = list(self.numbers)
         self._image = lru_cache(OPEN)(self._decode)
 
-    def answering(self, page: str, query: Query, draw: random.Random) -> int:
-        """As it is."""
-        return self.numbers[page]
-
-    def other(self, page: str, query: Query, draw: random.Random) -> int:
-        """As it is."""
+    def shown(self, page: str, query: Query, masked: bool) -> int:
+        """As it is: nothing of a dataset is masked."""
         return self.numbers[page]
 
     def image(self, number: int) -> Image:

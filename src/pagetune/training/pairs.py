@@ -150,21 +150,6 @@ class PassageCutter:
         return {stem: log(1 + len(self._pages) / count) for stem, count in found.items()}
 
 
-class Passages:
-    """Pages inside a reranker's pairs, as passages: around the query's own words, or what fits the query best."""
-
-    def __init__(self, cutter: PassageCutter, mask_probability: float = 0.0) -> None:
-        self.cutter, self.mask_probability = cutter, mask_probability
-
-    def answering(self, page: str, query: Query, draw: random.Random) -> str:
-        """Around the query's own words, which are masked with the recipe's probability."""
-        return self.cutter.positive(page, query, draw.random() < self.mask_probability, draw)
-
-    def other(self, page: str, query: Query, draw: random.Random) -> str:
-        """What shares most with the query."""
-        return self.cutter.nearest(page, query.text, draw)
-
-
 class _Fillers:
     """Pages at random for examples that have too few negatives."""
 
