@@ -7,7 +7,7 @@ measured, and no figure stands without the name of its gain; where all grades ar
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,20 +60,21 @@ def score_run(
     qrels: Qrels,
     exclude: Mapping[str, Collection[str]] | None = None,
     metrics: Collection[str] = MEASURED,
+    order: Callable[[Mapping[str, float]], Sequence[str]] = ranking,
 ) -> QueryScores:
     """Judge a run in all metrics, or some of them. A judged query without an answer scores 0, one without a judgement
     is refused.
 
-    Ties are broken by page id before trec_eval sees them, as it would break them its own way. MAP sees the run
-    to the depth it has. `exclude` names, for a query, pages that count as not retrieved: the ones below move up.
-    Raises DataError.
+    Ties are broken by page id before trec_eval sees them, as it would break them its own way: that of `trec_order`,
+    which files from elsewhere are judged by. MAP sees the run to the depth it has. `exclude` names, for a query, pages
+    that count as not retrieved: the ones below move up. Raises DataError.
     """
     import ir_measures
 
     left_out = exclude or {}
     queries = tuple(sorted(qrels))
     _check(qrels, left_out)
-    ranked = {query: _by_place(run.get(query, {}), left_out.get(query, ())) for query in queries}
+    ranked = {query: _by_place(order(run.get(query, {})), left_out.get(query, ())) for query in queries}
     plain = {query: {page: int(grade) for page, grade in qrels[query].items()} for query in queries}
     position = {query: index for index, query in enumerate(queries)}
     values = {ours: np.zeros(len(queries), dtype=np.float64) for ours in MEASURED if ours in metrics}
@@ -103,8 +104,8 @@ def _exponential(grade: int) -> int:
     return 2**grade - 1 if grade > 0 else grade
 
 
-def _by_place(scores: Mapping[str, float], excluded: Collection[str]) -> dict[str, float]:
-    kept = (page for page in ranking(scores) if page not in excluded)
+def _by_place(ranked: Sequence[str], excluded: Collection[str]) -> dict[str, float]:
+    kept = (page for page in ranked if page not in excluded)
     return {page: float(-place) for place, page in enumerate(kept)}
 
 
