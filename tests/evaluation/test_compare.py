@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,11 +29,13 @@ from pagetune.evaluation.comparison.compare import Compared, compare_models
 from pagetune.evaluation.comparison.entries import find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Kind, Result, make_grid, short_name
 from pagetune.evaluation.comparison.judging import Job, judge
+from pagetune.evaluation.comparison.keeping import read_answers, write_answers
 from pagetune.evaluation.comparison.labels import Label, place_labels
 from pagetune.evaluation.comparison.plots import count_of, drawn
 from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.comparison.worker import reason_of
 from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
+from pagetune.evaluation.ranking import ranking
 from pagetune.examples.visual import load_eval_set
 from pagetune.models.passages import PageText
 from pagetune.models.presets import PRESETS, find_preset
@@ -174,6 +177,66 @@ def test_names_and_counts_are_short() -> None:
     assert short_name("Qwen/Qwen3-VL (dtype=float32)") == "Qwen3-VL (dtype=float32)"
     assert short_name("runs/fit/model") == "runs/fit/model"
     assert [count_of(n) for n in (384, 22_700_000, 2_128_000_000, 999_999)] == ["384", "22.7M", "2.13B", "1M"]
+
+
+def test_the_best_is_compared_with_the_second_best_slice_by_slice(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    half = np.repeat([0.4, 0.0], 30)
+    results = [
+        result("best | one", 0.5 + half + rng.normal(0, 0.02, 60)),
+        result("second", 0.5 + rng.normal(0, 0.02, 60)),
+        result("third", np.full(60, 0.1)),
+    ]
+    kinds = {f"q{number:03d}": "tables" if number < 30 else "prose" for number in range(70)}
+    facets = {"kind of query": kinds, "document": dict.fromkeys(kinds, "one")}
+    found = make_grid(results, [], FEW, FACTS, facets)
+    assert found.slices is not None
+    assert (found.slices.new, found.slices.old) == ("best | one", "second")
+    assert [(one.name, one.outcome) for one in found.slices.slices] == [
+        ("prose", "no measurable gain"),
+        ("tables", "gain"),
+    ]
+    write_comparison(found, tmp_path)
+    told = json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))["slices"]
+    assert told["facets"]["kind of query"][1]["outcome"] == "gain"
+    for name in ("compare.md", "compare.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "best | one against second, 2 slices tested together" in text
+        assert "tables" in text
+    assert make_grid(results[:1], [], FEW, FACTS, facets).slices is None
+    assert make_grid(results, [], FEW, FACTS).slices is None
+
+
+def test_what_a_model_answered_lies_beside_its_result(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    job = job_of(reading_set(tmp_path / "set"), tmp_path, None, "words")
+    found = judge(job)
+    place = tmp_path / "models" / "BM2.5 x-0123.json"
+    write_answers(found, job.chosen, place)
+    kept = replace(found, kept="models/BM2.5 x-0123", run={})
+    again = read_answers(kept, tmp_path)
+    assert again is not None
+    assert {query: [*pages] for query, pages in again.items()} == {q: ranking(p) for q, p in found.run.items()}
+    rows = pq.read_table(tmp_path / "models" / "BM2.5 x-0123.parquet").to_pylist()
+    assert [(row["query-id"], row["corpus-ids"], row["rank"], row["first"]) for row in rows] == [
+        ("q", ["a"], 1, "a"),
+        ("r", ["b"], 1, "b"),
+    ]
+    assert "run" not in found.as_json()
+    assert read_answers(found, tmp_path) is None
+
+
+def test_words_that_were_read_are_used_for_slices_and_none_is_read_for_them(tmp_path: Path) -> None:
+    place, cache = beir(tmp_path / "set"), tmp_path / "cache"
+    dataset = recipe_of(place, ["light"]).dataset
+    chosen = load_eval_set(dataset)
+    assert texts.known_texts(chosen, dataset, None, cache) is None
+    assert texts.known_texts(chosen, dataset, "prose", cache) is None
+    cache.mkdir()
+    kept = {chosen.page_key(page): f"words of {page}" for page in chosen.page_ids}
+    (cache / "read.json").write_text(json.dumps(kept))
+    assert texts.known_texts(chosen, dataset, None, cache) == {"a": "words of a", "b": "words of b"}
 
 
 @pytest.mark.parametrize("width", [60, 80, 130, None])

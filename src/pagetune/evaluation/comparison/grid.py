@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 
 from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, QueryScores
+from pagetune.evaluation.ranking import Run
 from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, correct, interval
+from pagetune.evaluation.slices import Slices, slice_by
 from pagetune.recipe import EvaluateRecipe
 
 
@@ -28,7 +30,7 @@ KINDS: dict[Kind, str] = {
     "reads": "reads the page's text",
     "lexical": "words, no model",
 }
-_NESTED = ("scores", "by_dimension")
+_NESTED = ("scores", "by_dimension", "run", "kept")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +54,13 @@ class Result:
     """Of encoding, 32 queries at a time; of BM25, of the search."""
     device: str
     """What it was judged on: the times hold for that."""
+    run: Run = field(default_factory=dict)
+    """What it answered, where it has just been judged: it is kept in a file of its own."""
+    kept: str | None = None
+    """Where that lies: in the comparison's folder, without the endings .trec and .parquet; None where it does not."""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """All of it but the run, as JSON has it."""
         scores = {metric: values.round(6).tolist() for metric, values in self.scores.values.items()}
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
         by_dimension = {str(size): value for size, value in self.by_dimension.items()}
@@ -102,6 +108,8 @@ class Grid:
     failures: tuple[Failure, ...]
     settings: EvaluateRecipe
     facts: Mapping[str, Any]
+    slices: Slices | None = None
+    """The best against the second best, query by query of one kind; None where nothing is known to slice by."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -144,9 +152,16 @@ class Grid:
 
 
 def make_grid(
-    results: Sequence[Result], failures: Sequence[Failure], settings: EvaluateRecipe, facts: Mapping[str, Any]
+    results: Sequence[Result],
+    failures: Sequence[Failure],
+    settings: EvaluateRecipe,
+    facts: Mapping[str, Any],
+    facets: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Grid:
-    """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best."""
+    """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best.
+
+    `facets`: facet -> query id -> the slice it falls in, for the best against the second best.
+    """
     ordered = sorted(results, key=lambda r: (-r.scores.means()[MAIN_METRIC], r.parameters or 0, r.label))
     chance = _Chance(confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
     against: list[Comparison] = []
@@ -159,7 +174,18 @@ def make_grid(
         Row(result, result.scores.means(), interval(result.scores.values[MAIN_METRIC], **chance), compared)
         for result, compared in zip(ordered, (None, *correct(against)), strict=False)
     ]
-    return Grid(tuple(rows), tuple(failures), settings, dict(facts))
+    slices = _sliced(ordered, facets, settings) if facets and len(ordered) > 1 else None
+    return Grid(tuple(rows), tuple(failures), settings, dict(facts), slices)
+
+
+def _sliced(
+    ordered: Sequence[Result], facets: Mapping[str, Mapping[str, str]], settings: EvaluateRecipe
+) -> Slices | None:
+    best, second = ordered[:2]
+    judged = set(best.scores.queries) & set(second.scores.queries)
+    known = {facet: {q: name for q, name in falls.items() if q in judged} for facet, falls in facets.items()}
+    found = slice_by(known, (best.label, best.scores), (second.label, second.scores), settings=settings)
+    return found if found.slices else None
 
 
 def short_name(label: str) -> str:
