@@ -1,25 +1,33 @@
-"""The comparison's table: results sorted by NDCG@10, each tested against the best."""
+"""The comparison's table: results sorted by NDCG@10, each tested against the best.
+
+The best was chosen by the figures that the tests are about: of equal models the luckiest leads, and some other is far
+enough behind it to be called worse. So the family that is corrected (Holm, 1979) is all pairs of models.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Literal
 
 import numpy as np
 
 from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, QueryScores
 from pagetune.evaluation.ranking import Run
-from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, correct, interval
+from pagetune.evaluation.significance import (
+    FEWEST_QUERIES,
+    Comparison,
+    Sampling,
+    compare,
+    holm,
+    interval,
+    pairwise,
+    sampling,
+)
 from pagetune.evaluation.slices import Slices, slice_by
 from pagetune.recipe import EvaluateRecipe
-
-
-class _Chance(TypedDict):
-    confidence: float
-    resamples: int
-    seed: int
 
 
 Kind = Literal["dense", "late", "router", "reads", "lexical"]
@@ -86,8 +94,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A result in the table. `against_best` is the best one's comparison with it, corrected over all rows (Holm), None
-    for the best itself."""
+    """A result in the table. `against_best` is the best one's comparison with it, corrected over all pairs of rows
+    (Holm), None for the best itself."""
 
     result: Result
     metrics: Mapping[str, float]
@@ -108,6 +116,8 @@ class Grid:
     failures: tuple[Failure, ...]
     settings: EvaluateRecipe
     facts: Mapping[str, Any]
+    signs: int = 0
+    """How many signs the randomisation tests drew."""
     slices: Slices | None = None
     """The best against the second best, query by query of one kind; None where nothing is known to slice by."""
 
@@ -163,19 +173,33 @@ def make_grid(
     `facets`: facet -> query id -> the slice it falls in, for the best against the second best.
     """
     ordered = sorted(results, key=lambda r: (-r.scores.means()[MAIN_METRIC], r.parameters or 0, r.label))
-    chance = _Chance(confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
-    against: list[Comparison] = []
-    for result in ordered[1:]:
-        best, values = ordered[0], result.scores.values[MAIN_METRIC]
-        top = best.scores.of(result.scores.queries).values[MAIN_METRIC]
-        against.append(compare((best.label, top), (result.label, values), MAIN_METRIC, **chance))
+    chance = sampling(settings)
+    against, signs = _against_best(ordered, chance)
     # There is one fewer comparison than results: the best has nobody to be compared with.
     rows = [
         Row(result, result.scores.means(), interval(result.scores.values[MAIN_METRIC], **chance), compared)
-        for result, compared in zip(ordered, (None, *correct(against)), strict=False)
+        for result, compared in zip(ordered, (None, *against), strict=False)
     ]
     slices = _sliced(ordered, facets, settings) if facets and len(ordered) > 1 else None
-    return Grid(tuple(rows), tuple(failures), settings, dict(facts), slices)
+    return Grid(tuple(rows), tuple(failures), settings, dict(facts), signs, slices)
+
+
+def _against_best(ordered: Sequence[Result], chance: Sampling) -> tuple[list[Comparison], int]:
+    """The best against each of the others, p corrected over all pairs of models; and how many signs were drawn."""
+    if len(ordered) < 2:
+        return [], 0
+    best, *others = ordered
+    values = np.array([result.scores.of(best.scores.queries).values[MAIN_METRIC] for result in ordered])
+    p, signs = pairwise(values, **chance)
+    pairs = list(combinations(range(len(ordered)), 2))
+    corrected = dict(zip(pairs, holm([float(p[pair]) for pair in pairs]), strict=True))
+    found = []
+    for place, result in enumerate(others, start=1):
+        one = compare((best.label, values[0]), (result.label, values[place]), MAIN_METRIC, **chance)
+        one = replace(one, p=float(p[0, place]))
+        enough = one.queries >= FEWEST_QUERIES
+        found.append(replace(one, holm=corrected[0, place], family=len(pairs)) if enough else one)
+    return found, signs
 
 
 def _sliced(

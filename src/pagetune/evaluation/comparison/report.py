@@ -53,6 +53,7 @@ def as_json(grid: Grid) -> dict[str, Any]:
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "seed": settings.seed,
+            "draws_of_signs": grid.signs,
         },
         "rows": [_row_as_json(row) for row in grid.rows],
         "slices": grid.slices.to_json() if grid.slices is not None else None,
@@ -113,13 +114,15 @@ def headings(grid: Grid) -> tuple[str, ...]:
 def notes(grid: Grid) -> list[str]:
     """What the figures mean and what they rest on, a sentence or two each."""
     settings, facts = grid.settings, grid.facts
+    pairs = len(grid.rows) * (len(grid.rows) - 1) // 2
     devices = sorted({row.result.device for row in grid.rows})
     lines = [
         f"{facts['set']}: {facts['queries']:,} queries, {facts['pages']:,} pages, {facts['judgements']:,} judgements. "
         f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep.",
         f"interval: {settings.confidence:.0%}, bootstrap of the mean, {settings.resamples:,} resamples.",
         "*: the paired tests (bootstrap and randomisation, query by query) do not show the best to be better. "
-        f"p is corrected over all {max(len(grid.rows) - 1, 0)} of them (Holm).",
+        f"As the best was chosen by the same figures, p is corrected over all {pairs:,} pairs of models (Holm)"
+        + (f", each tested with {grid.signs:,} draws of signs." if grid.signs else "."),
         "dimension: of a page's vector, or vectors × dimension. bytes/page: of the vectors in float32; of BM25, of its "
         "saved index. parameters: of the network, without what OCR has.",
         "pages/s: from the decoded page image to its vectors, after one page that is not counted; of BM25 and of a "
