@@ -29,6 +29,7 @@ from pagetune.recipe import EvaluateRecipe
 if TYPE_CHECKING:
     from pagetune.evaluation.grid_reranking import Reranking
 
+Cost = Literal["bytes_per_page", "ms_per_query"]
 Rescoring = Literal["none", "query", "int8", "float32"]
 PAIRS: tuple[tuple[Precision, Rescoring], ...] = (
     *(("float32", "none"), ("float16", "none"), ("int8", "none"), ("int8", "float32")),
@@ -107,10 +108,14 @@ class DeploymentGrid:
         """The full dimension in float32, nothing pooled."""
         return self.cells[0]
 
-    def front(self, cost: Literal["bytes_per_page", "ms_per_query"] = "bytes_per_page") -> tuple[Cell, ...]:
-        """The settings that none beats in both NDCG@10 and cost (Pareto), the cheapest first."""
+    def front(self, cost: Cost = "bytes_per_page") -> tuple[Cell, ...]:
+        """The settings that none beats in both NDCG@10 and cost (Pareto), the cheapest first.
+
+        A reranker takes time and no bytes of the vectors: it has no place among the settings by bytes.
+        """
         kept: list[Cell] = []
-        for cell in sorted(self.cells, key=lambda cell: (getattr(cell, cost), -cell.ndcg)):
+        cells = self.cells if cost == "ms_per_query" else [cell for cell in self.cells if not cell.setting.reranked]
+        for cell in sorted(cells, key=lambda cell: (getattr(cell, cost), -cell.ndcg)):
             if not kept or cell.ndcg > kept[-1].ndcg:
                 kept.append(cell)
         return tuple(kept)
