@@ -97,3 +97,19 @@ def test_mistakes_are_one_line(given: list[str], says: str, tmp_path: Path) -> N
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_names_are_printed_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pagetune.evaluation.comparison import compare
+    from pagetune.evaluation.comparison.compare import Compared
+    from pagetune.evaluation.comparison.grid import Failure, make_grid
+    from pagetune.recipe import EvaluateRecipe
+
+    none = make_grid([], [Failure("a[best].b [/v1]", "no [/such] file")], EvaluateRecipe(), {})
+    best = "m[best] [/v1] has it"
+    monkeypatch.setattr(type(none), "verdict", best)
+    monkeypatch.setattr(compare, "compare_models", lambda *_, **__: Compared(none, ()))
+    done = CliRunner().invoke(app, ["compare", "compare.models=[light]", "-o", str(tmp_path), "-q"])
+    assert done.exit_code == 0, done.stderr
+    assert best in done.stdout
+    assert "left out a[best].b [/v1]: no [/such] file" in done.stdout

@@ -172,6 +172,22 @@ def test_no_name_stands_on_another_or_on_a_point(seed: int) -> None:
         assert not any(box.contains(*point) for point in points)
 
 
+def test_a_name_is_neither_markup_nor_a_formula(tmp_path: Path) -> None:
+    odd = "a[best]x, $5 to $6 [/v1]"
+    made = make_grid([result(odd, [0.5] * 30), result("b", [0.4] * 30)], [], FEW, FACTS)
+    out: Any = io.StringIO()
+    Console(width=300, file=out).print(grid_table(made, None))
+    assert odd in out.getvalue()
+    assert odd in drawn(made, "size")["page"]
+
+
+def test_the_verdict_and_every_table_name_the_gain(grid: Grid, tmp_path: Path) -> None:
+    assert "has the highest NDCG@10 (linear gain)" in grid.verdict
+    write_comparison(grid, tmp_path)
+    assert "<th scope=\"col\">NDCG@10 (linear gain)</th>" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "| model | NDCG@10 (linear gain) |" in (tmp_path / "compare.md").read_text(encoding="utf-8")
+
+
 def test_names_and_counts_are_short() -> None:
     assert short_name("nvidia/omni-embed-nemotron-3b") == "omni-embed-nemotron-3b"
     assert short_name("Qwen/Qwen3-VL (dtype=float32)") == "Qwen3-VL (dtype=float32)"
@@ -246,10 +262,12 @@ def test_the_table_fits_the_screen(width: int | None) -> None:
     out: Any = io.StringIO()
     Console(width=width or 200, file=out).print(grid_table(grid, width))
     lines = out.getvalue().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert "(linear gain)" in lines[1]
     assert "…" not in out.getvalue()
-    assert all(name in lines[0] for name in ("model", "NDCG@10", "parameters", "pages/s"))
-    assert ("Recall@5" in lines[0]) == (width is None)
+    assert "NDCG@10" in lines[0]
+    assert all(name in lines[1] for name in ("model", "parameters", "pages/s"))
+    assert ("Recall@5" in lines[1]) == (width is None)
 
 
 # The set, and a process that does as its model's name says.

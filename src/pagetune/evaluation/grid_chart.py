@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pagetune.evaluation.canvas import LIGHT, VARIABLES, Canvas, plain
 from pagetune.evaluation.comparison.labels import Label, place_labels
 from pagetune.evaluation.grid import Cell, Cost, DeploymentGrid
-from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC
 from pagetune.evaluation.precision import PRECISIONS, Precision
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _stair(grid: DeploymentGrid, cost: Cost) -> NDArray[np.float64]:
 
 
 def _points(grid: DeploymentGrid, cost: Cost, axes: Axes, canvas: Canvas) -> None:
+    from matplotlib.ticker import LogLocator
+
     axes.set_xscale("log", base=2 if cost == "bytes_per_page" else 10)
     shown, front = _shown(grid, cost), set(grid.front(cost))
     costs, means = [getattr(cell, cost) for cell in shown], [cell.ndcg for cell in shown]
@@ -84,11 +86,13 @@ def _points(grid: DeploymentGrid, cost: Cost, axes: Axes, canvas: Canvas) -> Non
     axes.set_xlim(min(costs) / 1.9, max(costs) * 1.9)
     space = max(0.02, 0.08 * (max(means) - min(means)))
     axes.set_ylim(max(-space / 2, min(means) - space), min(1.05, max(means) + space))
+    if cost == "ms_per_query":
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.minorticks_off()  # Their labels would be formulas.
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.3g}")
     axes.set_xlabel(AXES[cost])
-    axes.set_ylabel(MAIN_METRIC)
+    axes.set_ylabel(f"{MAIN_METRIC} ({GAIN} gain)")
     plain(axes, "both")
-    axes.tick_params(which="minor", length=0)
 
 
 def _names(grid: DeploymentGrid, cost: Cost, axes: Axes, canvas: Canvas) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, QueryScores
+from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores
 from pagetune.evaluation.ranking import Run
 from pagetune.evaluation.significance import (
     FEWEST_QUERIES,
@@ -144,7 +144,7 @@ class Grid:
         best, *others = self.rows
         low, high = best.interval
         told = (
-            f"{best.result.label} has the highest {MAIN_METRIC}, {best.metrics[MAIN_METRIC]:.3f} "
+            f"{best.result.label} has the highest {MAIN_METRIC} ({GAIN} gain), {best.metrics[MAIN_METRIC]:.3f} "
             f"({self.settings.confidence:.0%} interval {low:.3f} to {high:.3f}, {self.queries} queries)"
         )
         starred = sum(row.starred for row in others)

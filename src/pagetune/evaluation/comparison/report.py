@@ -111,6 +111,11 @@ def headings(grid: Grid) -> tuple[str, ...]:
     return (MAIN_METRIC, "interval", *others, "parameters", "dimension", "bytes/page", "pages/s", "ms/query")
 
 
+def named(heading: str) -> str:
+    """The heading as readers see it: no NDCG without the name of its gain."""
+    return f"{MAIN_METRIC} ({GAIN} gain)" if heading == MAIN_METRIC else heading
+
+
 def notes(grid: Grid) -> list[str]:
     """What the figures mean and what they rest on, a sentence or two each."""
     settings, facts = grid.settings, grid.facts
@@ -140,12 +145,12 @@ def as_markdown(grid: Grid, plots: list[str]) -> str:
     if grid.rows:
         heads = headings(grid)
         lines = [[row.result.label, *(cells(row)[heading] for heading in heads)] for row in grid.rows]
-        parts.append(_table(["model", *heads], lines))
+        parts.append(_table(["model", *map(named, heads)], lines))
     if grid.failures:
         failed = [[failure.label, failure.reason] for failure in grid.failures]
         parts += ["## Left out", _table(["model", "reason"], failed, align="---")]
     if shorter := _dimension_rows(grid):
-        parts += [f"## {MAIN_METRIC} by dimension", _table(_dimension_headings(grid), shorter)]
+        parts += [f"## {named(MAIN_METRIC)} by dimension", _table(_dimension_headings(grid), shorter)]
     parts += [f"![{TITLES[name]}]({name}.png)\n\n{NOTES[name]}" for name in plots]
     if grid.slices is not None:
         parts += [f"## {SLICES}", grid.slices.verdict, _slice_table(grid.slices), slice_note(grid.slices)]
@@ -169,8 +174,9 @@ def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
     return environment.get_template("compare.html.j2").render(
         grid=grid,
         facts=grid.facts,
-        main=MAIN_METRIC,
+        main=named(MAIN_METRIC),
         headings=headings(grid),
+        named=named,
         rows=[(row, cells(row)) for row in grid.rows],
         best=_best(grid),
         dimensions=_dimension_headings(grid),
