@@ -24,14 +24,16 @@ from pagetune.evaluation.ranking import Qrels, Run, ranking
 METRICS: dict[str, str] = {
     "NDCG@10": "nDCG@10",
     "MAP": "AP",
-    "MRR@10": "RR@10",
+    "MRR@10": "RR",
     "Recall@1": "R@1",
     "Recall@5": "R@5",
     "Recall@10": "R@10",
 }
-"""The columns of every table: our names of the metrics, and ir_measures'. NDCG has the linear gain."""
+"""The columns of every table: our names of the metrics, and ir_measures'. NDCG has the linear gain; trec_eval's
+reciprocal rank has no cut-off, and is cut here."""
 
 MAIN_METRIC = "NDCG@10"
+RECIPROCAL = "MRR@10"
 GAIN = "linear"
 
 EXPONENTIAL = "NDCG@10 (exponential gain)"
@@ -104,6 +106,8 @@ def score_run(
         if id(measure) not in known:
             known[id(measure)] = (measure, chosen[measure])
         values[known[id(measure)][1]][position[found.query_id]] = found.value
+    if (reciprocal := values.get(RECIPROCAL)) is not None:
+        reciprocal[reciprocal < 1 / (_CUT + 0.5)] = 0
     for name in values.keys() & here.keys():
         values[name][:] = [_ndcg([*ranked[query]], qrels[query], here[name]) for query in queries]
     return QueryScores(queries, values)
@@ -135,8 +139,8 @@ def _exponential(grade: int, top: int) -> float:
 
 
 def _by_place(ranked: Sequence[str], excluded: Collection[str]) -> dict[str, float]:
-    kept = (page for page in ranked if page not in excluded)
-    return {page: float(-place) for place, page in enumerate(kept)}
+    kept = [page for page in ranked if page not in excluded] if excluded else ranked
+    return dict(zip(kept, map(float, range(0, -len(kept), -1)), strict=True))
 
 
 def _check(qrels: Qrels, exclude: Mapping[str, Collection[str]]) -> None:

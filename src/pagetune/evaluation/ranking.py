@@ -24,7 +24,8 @@ Qrels = Mapping[str, Mapping[str, int]]
 
 def ranking(scores: Mapping[str, float]) -> list[str]:
     """The pages from best to worst, ties by page id."""
-    return sorted(scores, key=lambda page: (-scores[page], page))
+    # A sort that keeps the order of what ties, in reverse too.
+    return sorted(sorted(scores), key=scores.__getitem__, reverse=True)
 
 
 def best(
