@@ -48,8 +48,10 @@ def check_report(browser: Browser, file: Path, look: Callable[[str], None] | Non
     assert shown == figures["queries"], f"{shown} queries in the table, {figures['queries']} were judged"
     pages = browser.run("t.loaded('.card .thumb img')")
     look("light")
-    check_filters(browser, figures)
-    check_sorting(browser, figures)
+    filters = check_filters(browser, figures)
+    sorts = check_sorting(browser, figures)
+    slices = check_slices(browser, figures)
+    suspects = check_suspects(browser, file.parent / "suspects.json")
     check_opening(browser)
     look("opened")
     light = browser.run("getComputedStyle(document.body).backgroundColor")
@@ -72,11 +74,22 @@ def check_report(browser: Browser, file: Path, look: Callable[[str], None] | Non
     assert not browser.errors, f"the console says: {browser.errors[:3]}"
     other = [url for url in browser.requests if url != file.resolve().as_uri()]
     assert not other, f"the page asked for {other[:3]}"
-    return {"seconds": seconds, "queries": shown, "pictures": len(pages), "heatmaps": maps}
+    return {
+        "seconds": seconds,
+        "queries": shown,
+        "filters": filters,
+        "sorts": sorts,
+        "slices": slices,
+        "suspects": suspects,
+        "pictures": len(pages),
+        "heatmaps": maps,
+    }
 
 
-def check_filters(browser: Browser, figures: dict[str, Any]) -> None:
-    """By outcome, kind, document and words: as many as the run has, and only such; then all again."""
+def check_filters(browser: Browser, figures: dict[str, Any]) -> int:
+    """By outcome, kind, document and words: as many as the run has, and only such; then all again. How many filters
+    were looked at."""
+    looked = 0
     gain = figures["comparisons"]["tuned − base"]
     same = gain["queries"] - gain["better"] - gain["worse"]
     for outcome, expected in (("better", gain["better"]), ("worse", gain["worse"]), ("same", same)):
@@ -85,11 +98,13 @@ def check_filters(browser: Browser, figures: dict[str, Any]) -> None:
         sign = {"better": "v > 0", "worse": "v < 0", "same": "v === 0"}[outcome]
         # A change of less than half a thousandth is shown as 0.
         assert browser.run(f"t.shown().every((v) => {sign} || Math.abs(v) < 0.001)"), f"{outcome} shows others"
+        looked += 1
     browser.run("t.click('[data-outcome=\"\"]')")
     for kind, row in figures["by_kind"].items():
         if len(figures["by_kind"]) > 1:
             browser.run(f"t.set('kind', {json.dumps(kind)})")
             assert browser.run("t.count()") == row["queries"], f"kind {kind}"
+            looked += 1
     browser.run("t.set('kind', '')")
     names = browser.run("t.all('#document option').map((option) => option.value).filter(Boolean)")
     if len(names) > 1:
@@ -97,6 +112,7 @@ def check_filters(browser: Browser, figures: dict[str, Any]) -> None:
         for name in names:
             browser.run(f"t.set('document', {json.dumps(name)})")
             counted += browser.run("t.count()")
+            looked += 1
         assert counted == figures["queries"], f"{counted} queries over all documents"
         browser.run("t.set('document', '')")
     one = (figures["greatest_gains"] + figures["greatest_losses"])[0]
@@ -106,10 +122,11 @@ def check_filters(browser: Browser, figures: dict[str, Any]) -> None:
     assert browser.run("document.querySelector('#queries').hidden && !document.querySelector('#none').hidden")
     browser.run("t.click('#clear')")
     assert browser.run("t.count()") == figures["queries"], "clearing does not bring all back"
+    return looked + 2
 
 
-def check_sorting(browser: Browser, figures: dict[str, Any]) -> None:
-    """By change both ways, by rank, by words; by the menu and by the column's head."""
+def check_sorting(browser: Browser, figures: dict[str, Any]) -> int:
+    """By change both ways, by rank, by words; by the menu and by the column's head. How many orders were looked at."""
     browser.run("t.set('sort', 'change'); t.more()")
     falling = browser.run("t.shown()")
     assert len(falling) == figures["queries"], f"{len(falling)} rows of {figures['queries']}"
@@ -128,6 +145,61 @@ def check_sorting(browser: Browser, figures: dict[str, Any]) -> None:
     # As JavaScript compares: by UTF-16 units.
     assert words == sorted(words, key=lambda text: text.encode("utf-16-be", "surrogatepass")), "not sorted by words"
     browser.run("t.set('sort', 'size')")
+    return 5
+
+
+def check_slices(browser: Browser, figures: dict[str, Any]) -> int:
+    """Every slice of the run is a line with its queries and its difference; how many there are."""
+    told = figures.get("slices") or {"facets": {}}
+    expected = [
+        [facet, one["name"], one["queries"], one["difference"]]
+        for facet, own in told["facets"].items()
+        for one in own
+    ]
+    read = """t.all("table.slices tbody").flatMap((body) => {
+      const facet = body.querySelector("tr.facet").textContent.trim().replace(/^By /, "");
+      return [...body.querySelectorAll("tr:not(.facet)")].map((row) => [
+        facet, row.querySelector("th").firstChild.textContent.trim(),
+        parseInt(row.querySelector("td").textContent.replaceAll(",", "")),
+        parseFloat(row.querySelector("td.by").textContent.replace("−", "-").replace("±", ""))]);
+    })"""
+    shown = browser.run(read)
+    assert [row[:3] for row in shown] == [row[:3] for row in expected], f"slices {shown[:3]}, the run has {expected[:3]}"
+    for (*name, _, change), row in zip(shown, expected, strict=True):
+        assert abs(change - row[3]) <= 0.0006, f"slice {name}: {change}, the run has {row[3]}"
+    return len(shown)
+
+
+def check_suspects(browser: Browser, file: Path) -> int:
+    """Every answer that nobody judged is there, the first of them with both pages' pictures; how many there are."""
+    listed = json.loads(file.read_text(encoding="utf-8"))["suspects"] if file.exists() else []
+    cards = browser.run("t.all('.doubt q').map((quoted) => quoted.textContent)")
+    assert cards == [one["text"] for one in listed[: len(cards)]], f"in doubt: {cards[:3]}"
+    assert bool(cards) == bool(listed), f"{len(cards)} pages in doubt are shown, {len(listed)} were found"
+    more = browser.run("t.all('.doubts + details.rest tbody tr').length")
+    assert more <= len(listed) - len(cards), f"{more} more pages in doubt"
+    if cards:
+        # They are drawn when they come near.
+        browser.run("document.querySelector('#doubtful').scrollIntoView()")
+        widths = browser.run("t.loaded('.doubt .thumb img')")
+        blank = browser.run("t.all('.doubt .thumb.blank').length")
+        assert len(widths) + blank == 2 * len(cards), f"{len(widths)} pictures of {len(cards)} pairs of pages"
+        browser.run("scrollTo(0, 0)")
+    return len(listed)
+
+
+def check_print(file: Path, figures: dict[str, Any]) -> int:
+    """The PDF of the report: no page is empty, the verdict stands on the first; how many pages it has."""
+    import pypdfium2
+
+    with pypdfium2.PdfDocument(file) as printed:
+        texts = [" ".join(page.get_textpage().get_text_bounded().split()) for page in printed]
+    assert texts, f"{file} has no pages"
+    empty = [number for number, text in enumerate(texts, start=1) if not text]
+    assert len(empty) <= len(texts) / 4, f"pages {empty} of {len(texts)} have no words"
+    start = " ".join(figures["verdict"].split()[:4])
+    assert start in texts[0], f"the first page begins {texts[0][:80]!r}, not with the verdict {start!r}"
+    return len(texts)
 
 
 def check_opening(browser: Browser) -> None:

@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from _bench import BENCH, fetch_documents
 from _browser import Browser, chromium, find_chromium
 from _drawn import choose_pages, draw, vocabulary
-from _report_checks import check_report
+from _report_checks import check_print, check_report
 from _tiny import tiny_qwen3_vl
 from pagetune import PageStore, Pipeline, load_recipe
 from pagetune.demo import typeset_demo
@@ -50,7 +50,12 @@ def main() -> int:
         f"{large['pages']:,} pages": large["pages"] >= PAGES,
         f"{large['megabytes']:.1f} MB": large["megabytes"] < MEGABYTES,
         f"opened in {large['seconds']:.1f} s": large["seconds"] < SECONDS,
-        f"{large['queries']:,} queries filtered and sorted": True,
+        f"{large['queries']:,} queries, {large['filters']} filters and {large['sorts']} orders as in the run": (
+            large["filters"] >= 7 and large["sorts"] >= 5
+        ),
+        f"{large['slices']} slices": large["slices"] > 0,
+        f"{large['suspects']} and {late['suspects']} answers nobody judged": large["suspects"] + late["suspects"] > 0,
+        f"{large['printed']} and {late['printed']} pages printed": min(large["printed"], late["printed"]) > 1,
         f"{late['heatmaps']} heatmaps painted": late["heatmaps"] > 0,
         "written again the same": large["same"] and late["same"],
     }
@@ -169,6 +174,7 @@ def judge(browser: Browser, what: str, workspace: Path, pictures: Path) -> dict[
     found = check_report(browser, file, look)
     browser.pdf(pictures / f"{what}.pdf")
     figures = json.loads((file.parent / "metrics.json").read_text(encoding="utf-8"))
+    found["printed"] = check_print(pictures / f"{what}.pdf", figures)
     found |= {"pages": figures["pages"], "megabytes": len(first) / 1e6, "same": same}
     print(f"{what}: {', '.join(f'{name} {value}' for name, value in found.items())}", flush=True)
     return found

@@ -28,6 +28,16 @@ def judge_again(
     return reviewed(qrels, decisions, texts, known), len(holding(decisions, qrels, texts, known))
 
 
+def judged_by(
+    workspace: Workspace, qrels: Qrels, texts: Mapping[str, str], pages: Collection[str]
+) -> dict[tuple[str, str], dict[str, str]]:
+    """Query and page of every judgement that `judge_again` took from a decision -> by whom, when, over which models."""
+    decisions = holding(read_decisions(workspace.reviews), qrels, texts, set(pages))
+    return {
+        (one.query, one.page): {"by": one.by, "at": one.at, "models": ", ".join(one.models)} for one in decisions
+    }
+
+
 def review_stamp(workspace: Workspace) -> str | None:
     """What tells one state of the decisions from another; None where nothing is decided."""
     decided = sorted((one.query, one.page, one.grade) for one in latest(read_decisions(workspace.reviews)))

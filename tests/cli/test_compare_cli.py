@@ -6,11 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from typer.testing import CliRunner
 
 from pagetune.cli.app import app
+from pagetune.evaluation.trec import read_run
 
 sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
@@ -58,6 +61,15 @@ def test_models_are_compared_once(arguments: list[str]) -> None:
     assert clip["pages_per_second"] > 0
     assert clip["ms_per_query"] > 0
     assert clip["parameters"] > 10_000
+    folder = Path(arguments[-1])
+    for row in rows.values():
+        run = read_run(folder / row["run"])
+        figures = pq.read_table(folder / row["per_query"]).to_pylist()
+        assert {line["query-id"] for line in figures} == run.keys()
+        assert np.mean([line["NDCG@10"] for line in figures]) == pytest.approx(row["metrics"]["NDCG@10"], abs=1e-6)
+        for line in figures:
+            assert max(run[line["query-id"]], key=run[line["query-id"]].__getitem__) == line["first"]
+            assert line["rank"] in (None, 1, 2, 3, 4)
     (failure,) = found["failures"]
     assert failure["model"] == "blind"
     assert "not images" in failure["reason"]
@@ -85,3 +97,19 @@ def test_mistakes_are_one_line(given: list[str], says: str, tmp_path: Path) -> N
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_names_are_printed_as_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from pagetune.evaluation.comparison import compare
+    from pagetune.evaluation.comparison.compare import Compared
+    from pagetune.evaluation.comparison.grid import Failure, make_grid
+    from pagetune.recipe import EvaluateRecipe
+
+    none = make_grid([], [Failure("a[best].b [/v1]", "no [/such] file")], EvaluateRecipe(), {})
+    best = "m[best] [/v1] has it"
+    monkeypatch.setattr(type(none), "verdict", best)
+    monkeypatch.setattr(compare, "compare_models", lambda *_, **__: Compared(none, ()))
+    done = CliRunner().invoke(app, ["compare", "compare.models=[light]", "-o", str(tmp_path), "-q"])
+    assert done.exit_code == 0, done.stderr
+    assert best in done.stdout
+    assert "left out a[best].b [/v1]: no [/such] file" in done.stdout

@@ -9,6 +9,7 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,11 +29,13 @@ from pagetune.evaluation.comparison.compare import Compared, compare_models
 from pagetune.evaluation.comparison.entries import find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Kind, Result, make_grid, short_name
 from pagetune.evaluation.comparison.judging import Job, judge
+from pagetune.evaluation.comparison.keeping import read_answers, write_answers
 from pagetune.evaluation.comparison.labels import Label, place_labels
 from pagetune.evaluation.comparison.plots import count_of, drawn
 from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.comparison.worker import reason_of
 from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
+from pagetune.evaluation.ranking import ranking
 from pagetune.examples.visual import load_eval_set
 from pagetune.models.passages import PageText
 from pagetune.models.presets import PRESETS, find_preset
@@ -87,7 +90,7 @@ def test_rows_are_sorted_and_starred_where_the_best_is_not_shown_to_be_better(gr
     assert grid.rows[2].against_best is not None
     assert grid.rows[2].against_best.p < 0.05
     against = [row.against_best for row in grid.rows[1:]]
-    assert {found.family for found in against if found is not None} == {2}
+    assert {found.family for found in against if found is not None} == {3}  # Pairs of three.
     assert all(found is not None and found.holm is not None and found.holm >= found.p for found in against)
     assert "BM25 has the highest NDCG@10" in grid.verdict
     assert "1 of 2 others is not measurably worse" in grid.verdict
@@ -169,11 +172,87 @@ def test_no_name_stands_on_another_or_on_a_point(seed: int) -> None:
         assert not any(box.contains(*point) for point in points)
 
 
+def test_a_name_is_neither_markup_nor_a_formula(tmp_path: Path) -> None:
+    odd = "a[best]x, $5 to $6 [/v1]"
+    made = make_grid([result(odd, [0.5] * 30), result("b", [0.4] * 30)], [], FEW, FACTS)
+    out: Any = io.StringIO()
+    Console(width=300, file=out).print(grid_table(made, None))
+    assert odd in out.getvalue()
+    assert odd in drawn(made, "size")["page"]
+
+
+def test_the_verdict_and_every_table_name_the_gain(grid: Grid, tmp_path: Path) -> None:
+    assert "has the highest NDCG@10 (linear gain)" in grid.verdict
+    write_comparison(grid, tmp_path)
+    assert "<th scope=\"col\">NDCG@10 (linear gain)</th>" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert "| model | NDCG@10 (linear gain) |" in (tmp_path / "compare.md").read_text(encoding="utf-8")
+
+
 def test_names_and_counts_are_short() -> None:
     assert short_name("nvidia/omni-embed-nemotron-3b") == "omni-embed-nemotron-3b"
     assert short_name("Qwen/Qwen3-VL (dtype=float32)") == "Qwen3-VL (dtype=float32)"
     assert short_name("runs/fit/model") == "runs/fit/model"
     assert [count_of(n) for n in (384, 22_700_000, 2_128_000_000, 999_999)] == ["384", "22.7M", "2.13B", "1M"]
+
+
+def test_the_best_is_compared_with_the_second_best_slice_by_slice(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    half = np.repeat([0.4, 0.0], 30)
+    results = [
+        result("best | one", 0.5 + half + rng.normal(0, 0.02, 60)),
+        result("second", 0.5 + rng.normal(0, 0.02, 60)),
+        result("third", np.full(60, 0.1)),
+    ]
+    kinds = {f"q{number:03d}": "tables" if number < 30 else "prose" for number in range(70)}
+    facets = {"kind of query": kinds, "document": dict.fromkeys(kinds, "one")}
+    found = make_grid(results, [], FEW, FACTS, facets)
+    assert found.slices is not None
+    assert (found.slices.new, found.slices.old) == ("best | one", "second")
+    assert [(one.name, one.outcome) for one in found.slices.slices] == [
+        ("prose", "no measurable gain"),
+        ("tables", "gain"),
+    ]
+    write_comparison(found, tmp_path)
+    told = json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))["slices"]
+    assert told["facets"]["kind of query"][1]["outcome"] == "gain"
+    for name in ("compare.md", "compare.html"):
+        text = (tmp_path / name).read_text(encoding="utf-8")
+        assert "best | one against second, 2 slices tested together" in text
+        assert "tables" in text
+    assert make_grid(results[:1], [], FEW, FACTS, facets).slices is None
+    assert make_grid(results, [], FEW, FACTS).slices is None
+
+
+def test_what_a_model_answered_lies_beside_its_result(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    job = job_of(reading_set(tmp_path / "set"), tmp_path, None, "words")
+    found = judge(job)
+    place = tmp_path / "models" / "BM2.5 x-0123.json"
+    write_answers(found, job.chosen, place)
+    kept = replace(found, kept="models/BM2.5 x-0123", run={})
+    again = read_answers(kept, tmp_path)
+    assert again is not None
+    assert {query: [*pages] for query, pages in again.items()} == {q: ranking(p) for q, p in found.run.items()}
+    rows = pq.read_table(tmp_path / "models" / "BM2.5 x-0123.parquet").to_pylist()
+    assert [(row["query-id"], row["corpus-ids"], row["rank"], row["first"]) for row in rows] == [
+        ("q", ["a"], 1, "a"),
+        ("r", ["b"], 1, "b"),
+    ]
+    assert "run" not in found.as_json()
+    assert read_answers(found, tmp_path) is None
+
+
+def test_words_that_were_read_are_used_for_slices_and_none_is_read_for_them(tmp_path: Path) -> None:
+    place, cache = beir(tmp_path / "set"), tmp_path / "cache"
+    dataset = recipe_of(place, ["light"]).dataset
+    chosen = load_eval_set(dataset)
+    assert texts.known_texts(chosen, dataset, None, cache) is None
+    assert texts.known_texts(chosen, dataset, "prose", cache) is None
+    cache.mkdir()
+    kept = {chosen.page_key(page): f"words of {page}" for page in chosen.page_ids}
+    (cache / "read.json").write_text(json.dumps(kept))
+    assert texts.known_texts(chosen, dataset, None, cache) == {"a": "words of a", "b": "words of b"}
 
 
 @pytest.mark.parametrize("width", [60, 80, 130, None])
@@ -183,10 +262,12 @@ def test_the_table_fits_the_screen(width: int | None) -> None:
     out: Any = io.StringIO()
     Console(width=width or 200, file=out).print(grid_table(grid, width))
     lines = out.getvalue().splitlines()
-    assert len(lines) == 3
+    assert len(lines) == 4
+    assert "(linear gain)" in lines[1]
     assert "…" not in out.getvalue()
-    assert all(name in lines[0] for name in ("model", "NDCG@10", "parameters", "pages/s"))
-    assert ("Recall@5" in lines[0]) == (width is None)
+    assert "NDCG@10" in lines[0]
+    assert all(name in lines[1] for name in ("model", "parameters", "pages/s"))
+    assert ("Recall@5" in lines[1]) == (width is None)
 
 
 # The set, and a process that does as its model's name says.

@@ -8,7 +8,7 @@ import pytest
 
 from pagetune.errors import DataError
 from pagetune.evaluation.grid import PAIRS, Cell, DeploymentGrid, Setting, deployment_grid
-from pagetune.evaluation.grid_chart import draw_grid
+from pagetune.evaluation.grid_chart import draw_grid, short_name
 from pagetune.evaluation.grid_report import recommend, size_of, to_json, to_markdown, write_grid
 from pagetune.evaluation.grid_reranking import Reranking
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
@@ -242,3 +242,60 @@ def test_sizes_are_told_as_people_say_them() -> None:
         "2.05 GB",
         "3 TB",
     ]
+
+
+def by_hand(*cells: tuple[Setting, float, float, float]) -> DeploymentGrid:
+    """Settings with their NDCG@10, bytes a page and milliseconds a query."""
+    made = [Cell(s, ndcg, (ndcg, ndcg), cells[0][1] - ndcg, (0.0, 0.0), 1, b, b, ms) for s, ndcg, b, ms in cells]
+    return DeploymentGrid(tuple(made), 100, 10_000, FEW, 40)
+
+
+RERANKED = by_hand(
+    (Setting(64, "float32"), 0.800, 256, 2.0),
+    (Setting(64, "binary"), 0.795, 8, 1.0),
+    (Setting(64, "binary", "query"), 0.7951, 8, 1.4),
+    (Setting(64, "binary", reranked=10), 0.7999, 8, 300.0),
+    (Setting(64, "binary", reranked=40), 0.8001, 8, 1200.0),
+)
+
+
+def test_a_reranker_is_no_way_to_save_bytes() -> None:
+    assert [one.setting for one in RERANKED.front()] == [
+        Setting(64, "binary", "query"),
+        Setting(64, "float32"),
+    ]
+    assert [one.setting.reranked for one in RERANKED.front("ms_per_query")] == [0, 0, 0, 40]
+
+
+def test_within_the_tolerance_the_faster_setting_is_recommended() -> None:
+    assert recommend(RERANKED).cell == RERANKED.cells[1]
+    best = recommend(RERANKED, tolerance=0).cell
+    assert best is not None
+    assert best.setting.reranked == 40
+    no_reranker = by_hand(*((c.setting, c.ndcg, c.bytes_per_page, c.ms_per_query) for c in RERANKED.cells[1:3]))
+    assert recommend(no_reranker, tolerance=0).cell == no_reranker.cells[1]
+    much = by_hand(
+        (Setting(64, "float32"), 0.5, 256, 2.0),
+        (Setting(64, "float32", reranked=10), 0.7, 256, 90.0),
+        (Setting(64, "float32", reranked=40), 0.702, 256, 400.0),
+    )
+    chosen = recommend(much).cell
+    assert chosen is not None
+    assert chosen.setting.reranked == 10
+
+
+def test_the_tolerance_that_is_told_is_the_one_that_was_used() -> None:
+    alone = by_hand((Setting(64, "float32"), 0.8, 256, 2.0), (Setting(64, "binary"), 0.7, 8, 1.0))
+    advice = recommend(alone, tolerance=0.025)
+    assert "nothing smaller that fits comes as near as 2.5%" in advice.sentence
+    assert "Recommended is the smallest within 2.5% of the best" in to_markdown(alone, advice)
+    assert to_json(alone, advice)["tolerance"] == 0.025
+
+
+def test_no_two_settings_have_one_name_in_the_plots() -> None:
+    names = [short_name(one) for one in RERANKED.cells]
+    assert len({*names}) == len(names)
+    drawn = draw_grid(RERANKED)["page"]
+    assert "64 binary, 40 reranked" in drawn
+    assert "milliseconds a query" in drawn
+    assert "bytes a page" in drawn

@@ -93,3 +93,38 @@ def test_neither_gain_takes_the_others_place_whatever_the_order_of_hashes(seed: 
     environment = {**os.environ, "PYTHONHASHSEED": seed}
     done = subprocess.run([sys.executable, "-c", told], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["0.619906", "0.586883"]
+
+
+def test_the_exponential_gain_has_trec_evals_digits() -> None:
+    import pytrec_eval
+
+    rng = np.random.default_rng(3)
+    for _ in range(200):
+        grades = {f"p{n:02d}": int(grade) for n, grade in enumerate(rng.integers(-1, 8, int(rng.integers(2, 30))))}
+        grades["p00"] = 1
+        run = {f"p{n:02d}": float(-place) for place, n in enumerate(rng.permutation(30)[:15])}
+        steep = {page: 2**grade - 1 if grade > 0 else grade for page, grade in grades.items()}
+        theirs = pytrec_eval.RelevanceEvaluator({"q": steep}, {"ndcg_cut_10"}).evaluate({"q": run})["q"]["ndcg_cut_10"]
+        assert score_run({"q": run}, {"q": grades}).values[EXPONENTIAL][0] == theirs
+
+
+@pytest.mark.parametrize("top", [8, 53, 64, 1000, 5000, 10**9, 10**400])
+def test_high_grades_are_computed_whatever_they_are(top: int) -> None:
+    scores = score_run({"q": {"b": 2.0, "a": 1.0}}, {"q": {"a": top, "b": 1, "c": -top}})
+    low, log3 = 1 / (2 ** min(top, 1100) - 1), math.log2(3)
+    assert scores.values[EXPONENTIAL][0] == pytest.approx((low + 1 / log3) / (1 + low / log3), rel=1e-12)
+    share = 1 / top
+    assert scores.values["NDCG@10"][0] == pytest.approx((share + 1 / log3) / (1 + share / log3), rel=1e-12)
+    assert scores.values["MAP"][0] == scores.values["Recall@5"][0] == 1
+
+
+def test_above_the_bound_the_linear_gain_has_the_same_digits(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pagetune.evaluation import metrics
+
+    grades = {"q": {"a": 3, "b": 1, "c": 2, "d": 7}}
+    run = {"q": {"x": 5.0, "b": 4.0, "d": 3.0, "a": 2.0}}
+    before = score_run(run, grades)
+    monkeypatch.setattr(metrics, "HIGHEST", 6)
+    after = score_run(run, grades)
+    for name in MEASURED:
+        np.testing.assert_allclose(after.values[name], before.values[name], rtol=1e-14)

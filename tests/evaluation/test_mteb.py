@@ -42,7 +42,8 @@ def text_task(corpus: dict[str, str], queries: dict[str, str], qrels: dict[str, 
 
 
 def test_mteb_comes_to_our_figures_ties_included(tiny_model: Any) -> None:
-    mteb = pytest.importorskip("mteb")
+    import mteb
+
     words = ("ledger", "garden", "engine", "music", "piston", "violin", "flower", "payment")
     corpus = {f"d{n:02d}": f"{word} {word} and more" for n, word in enumerate(words)}
     corpus |= {f"e{n:02d}": corpus[f"d{n:02d}"] for n in range(len(words))}
@@ -64,7 +65,6 @@ def _table(queries: dict[str, str]) -> Any:
 
 
 def test_a_search_keeps_to_what_is_to_be_reranked_and_to_the_order_of_calls(tiny_model: Any) -> None:
-    pytest.importorskip("mteb")
     wrapped = MtebModel(tiny_model, "local/tiny")
     with pytest.raises(ModelError, match="mteb calls index before search"):
         wrapped.search(_table({"q": "music"}), top_k=3)
@@ -75,7 +75,6 @@ def test_a_search_keeps_to_what_is_to_be_reranked_and_to_the_order_of_calls(tiny
 
 
 def test_a_task_of_images_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("mteb")
     from PIL import Image
 
     from pagetune.examples.visual import make_eval_set
@@ -93,7 +92,6 @@ def test_a_task_of_images_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_name_without_owner_and_a_task_of_the_wrong_kind_are_refused(tiny_model: Any) -> None:
-    pytest.importorskip("mteb")
     with pytest.raises(ModelError, match="'tiny' is not of the form OWNER/MODEL"):
         MtebModel(tiny_model, "tiny")
     images = _table({"a": "b"}).rename_column("text", "audio")

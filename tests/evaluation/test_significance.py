@@ -16,6 +16,7 @@ from pagetune.evaluation.significance import (
     holm,
     interval,
     intervals,
+    pairwise,
     sentence,
     verdict,
 )
@@ -173,3 +174,45 @@ def test_every_metric_is_compared_on_the_same_queries_in_any_order() -> None:
     assert [*compare_scores(("new", first), ("old", first), ["MAP"])] == ["MAP"]
     with pytest.raises(DataError, match="1 queries are judged in one system only, such as 'c';"):
         compare_scores(("new", first), ("old", first.of(["a", "b"])))
+
+
+def test_all_pairs_are_tested_as_each_alone_would_be() -> None:
+    rng = np.random.default_rng(6)
+    values = np.round(rng.uniform(0, 1, (4, 70)), 1)
+    values[1] = values[0]
+    values[3] = values[2] + 0.1
+    found, drawn = pairwise(values, resamples=20_000)
+    assert drawn == 20_000
+    assert found.shape == (4, 4)
+    np.testing.assert_array_equal(found, found.T)
+    assert found[0, 1] == 1
+    for old, new in ((0, 2), (0, 3), (2, 3)):
+        alone = compare(("a", values[new]), ("b", values[old]), "NDCG@10", resamples=20_000).p
+        assert found[old, new] == pytest.approx(alone, abs=0.015)
+
+
+def test_many_pairs_draw_so_many_signs_that_one_can_be_measurable() -> None:
+    values = np.tile(np.linspace(0.1, 0.4, 40), (12, 1))
+    values[0] += 0.5
+    found, drawn = pairwise(values, resamples=100)
+    assert drawn == 66 * 20 / 0.05
+    assert 66 * found[0, 1] < 0.05
+
+
+@pytest.mark.parametrize("systems", [3, 5, 10])
+def test_of_equal_models_hardly_ever_one_is_called_worse_than_the_luckiest(systems: int) -> None:
+    """Corrected over all pairs; over those against the best alone it happens far more often than in 1 of 20."""
+    rng = np.random.default_rng(11)
+    trials, wrong, naive = 200, 0, 0
+    pairs = [(a, b) for a in range(systems) for b in range(a)]
+    for _ in range(trials):
+        values = rng.uniform(0, 0.6, 40) + rng.normal(0, 0.2, (systems, 40))
+        best = int(np.argmax(values.mean(axis=1)))
+        p, _ = pairwise(values, resamples=100)
+        corrected = dict(zip(pairs, holm([float(p[pair]) for pair in pairs]), strict=True))
+        wrong += min(own for pair, own in corrected.items() if best in pair) < 0.05
+        naive += min(holm([float(p[best, other]) for other in range(systems) if other != best])) < 0.05
+    assert wrong / trials <= 0.075
+    assert naive >= wrong
+    if systems > 3:
+        assert naive / trials > 0.075

@@ -136,3 +136,13 @@ def test_few_queries_come_with_a_warning_and_classes_in_their_order() -> None:
 def test_scores_of_other_queries_are_refused() -> None:
     with pytest.raises(DataError, match="none of the 1 queries has scores of both systems"):
         slice_scores([ask(500)], {"q500": {"a-0001": 2}}, ("a", scores([1.0])), ("b", scores([1.0])))
+
+
+def test_documents_too_small_to_stand_alone_are_not_tested_as_the_whole_set() -> None:
+    rng = np.random.default_rng(2)
+    falls = {"document": {f"q{n:03d}": f"d{n % 30}" for n in range(120)}}
+    falls["kind"] = {query: "a" if place % 2 else "b" for place, query in enumerate(falls["document"])}
+    new, old = scores(rng.uniform(size=120).tolist()), scores(rng.uniform(size=120).tolist())
+    found = slice_by(falls, ("new", new), ("old", old), settings=FAST)
+    assert list(found.facets) == ["kind"]
+    assert found.tested == 2

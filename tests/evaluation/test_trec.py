@@ -7,7 +7,7 @@ import pytest
 
 from pagetune.errors import DataError
 from pagetune.evaluation.ranking import write_trec
-from pagetune.evaluation.trec import evaluate_files, read_qrels, read_run, write_qrels
+from pagetune.evaluation.trec import evaluate_files, read_qrels, read_run, trec_order, write_qrels
 
 QRELS = {f"q{number:02d}": {f"p{number:02d}": 2, "p99": 0} for number in range(30)}
 
@@ -92,3 +92,22 @@ def test_a_run_of_another_set_is_refused(tmp_path: Path) -> None:
         evaluate_files(run, write(tmp_path, "qrels", write_qrels(QRELS)))
     with pytest.raises(DataError, match="no judged queries"):
         evaluate_files(run, write(tmp_path, "empty", ""))
+
+
+def test_ties_of_foreign_files_go_trec_evals_way(tmp_path: Path) -> None:
+    import pytrec_eval
+
+    rng = np.random.default_rng(5)
+    qrels = {f"q{n}": {f"p{m}": int(rng.integers(0, 3)) for m in range(9)} | {"p9": 1} for n in range(25)}
+    # Every score of three values, ids of different lengths and letters, some apart by less than single precision.
+    run = {
+        query: {f"{'pä'[m % 2]}{m}": float(rng.choice([17.0, 17.0000001, 2e39, -1.0])) for m in range(20)}
+        for query in qrels
+    }
+    lines = "".join(f"{q} Q0 {p} 1 {score!r} t\n" for q, own in run.items() for p, score in own.items())
+    report = evaluate_files(write(tmp_path, "run", lines), write(tmp_path, "qrels", write_qrels(qrels)))
+    theirs = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut_10", "map"}).evaluate(run)
+    for place, query in enumerate(report.scores.queries):
+        assert report.scores.values["NDCG@10"][place] == theirs[query]["ndcg_cut_10"]
+        assert report.scores.values["MAP"][place] == theirs[query]["map"]
+    assert trec_order({"a": 1.0, "b": 1.0, "c": 1.00000001, "d": 2.0}) == ["d", "c", "b", "a"]

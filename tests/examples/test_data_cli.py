@@ -14,11 +14,13 @@ from visual_rows import beir, cells, encoded, jsonl, page, pictures, png, rows
 
 from pagetune.cli.app import app
 from pagetune.errors import DataError
+from pagetune.evaluation.false_negatives import Suspect, confirm, write_suspects
 from pagetune.examples.check import check_sets, image_tokens, leakage
 from pagetune.examples.contact_sheet import sheet_rows, write_sheet
 from pagetune.examples.export import export_sets
 from pagetune.examples.visual import load_eval_set, load_train_set, make_eval_set, make_train_set
-from pagetune.recipe import DatasetRecipe
+from pagetune.recipe import DatasetRecipe, load_recipe
+from pagetune.workspace import Workspace
 
 
 def run(*arguments: str) -> Any:
@@ -133,6 +135,37 @@ def test_what_is_exported_is_read_again(sets: list[str], tmp_path: Path) -> None
     assert {training.page_key(name) for name in training.page_ids} == {
         name for column in train.columns for name in train.keys[column]
     }
+
+
+def test_what_was_decided_in_a_review_is_exported_with_who_and_when(sets: list[str], tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    judged = load_eval_set(DatasetRecipe(eval=sets[1].partition("=")[2]))
+    query = next(iter(judged.queries))
+    right, other = next(iter(judged.qrels[query])), next(p for p in judged.page_ids if p not in judged.qrels[query])
+    workspace = Workspace(tmp_path / "ws").create()
+    (workspace.root / "recipe.yaml").write_text(load_recipe(None, sets).to_yaml())
+    suspect = Suspect(query, judged.queries[query], other, right, {"base": 1, "tuned": 2}, {"base": 3, "tuned": 3})
+    write_suspects([suspect], workspace.reviews)
+    out, again = tmp_path / "out", tmp_path / "again"
+    assert run("export", str(out), "-w", str(workspace.root)).exit_code == 0  # Nothing is decided yet.
+    assert load_eval_set(DatasetRecipe(eval=str(out))).fingerprint == judged.fingerprint
+    confirm(workspace.reviews, query, other, by="Ada")
+    done = run("export", str(again), "-w", str(workspace.root))
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[-1] == f"1 judgements were decided in the reviews of {workspace.root}"
+    found = load_dataset(str(again), "qrels")
+    rows = {(row["query-id"], row["corpus-id"]): row for row in found["test"]}
+    assert (rows[query, other]["score"], rows[query, other]["by"], rows[query, other]["models"]) == (
+        2,
+        "Ada",
+        "base, tuned",
+    )
+    assert rows[query, right]["by"] is None
+    assert set(found["train"].column_names) == set(found["test"].column_names)
+    assert load_eval_set(DatasetRecipe(eval=str(again))).qrels[query][other] == 2
+    assert "- Decided in a review: 1 judgements" in (again / "README.md").read_text()
+    assert "not a workspace" in run("export", str(tmp_path / "x"), *sets, "-w", str(tmp_path / "none")).stderr
 
 
 def test_the_card_is_what_datasets_reads(sets: list[str], tmp_path: Path) -> None:

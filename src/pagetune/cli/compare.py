@@ -42,6 +42,7 @@ def compare(
 ) -> None:
     """Judge compare.models and BM25 on dataset.eval, each in its own process; a model that fails is a line."""
     from rich.console import Console
+    from rich.markup import escape
 
     from pagetune.cli.console import make_progress
     from pagetune.errors import RecipeError
@@ -64,7 +65,9 @@ def compare(
         console.print(grid_table(done.grid, console.width if console.is_terminal else None))
     for failure in done.grid.failures:
         console.print(f"left out {failure.label}: {failure.reason}", markup=False)
-    console.print(f"\n[bold]{done.grid.verdict}[/bold]")
+    console.print(f"\n[bold]{escape(done.grid.verdict)}[/bold]")
+    if done.grid.slices is not None:
+        console.print(done.grid.slices.verdict, markup=False)
     if done.grid.failures:
         console.print("The same command tries what failed again with --retry.")
     console.print(f"\nreport   {output / 'compare.html'}", markup=False)
@@ -74,18 +77,23 @@ def grid_table(grid: Grid, width: int | None) -> Table:
     """A row a model, the best first; in so many columns of letters what fits, all of it where `width` is None."""
     from rich.cells import cell_len
     from rich.table import Table
+    from rich.text import Text
 
-    from pagetune.evaluation.comparison.report import cells, headings
+    from pagetune.evaluation.comparison.report import cells, headings, named
 
     lines = [{"model": row.result.label, **cells(row)} for row in grid.rows]
     shown = ["model", *headings(grid)]
-    wide = {heading: max(cell_len(text) for text in (heading, *(line[heading] for line in lines))) for heading in shown}
+    titles = {heading: named(heading).replace(" (", "\n(") for heading in shown}
+    wide = {
+        heading: max(cell_len(text) for text in (*titles[heading].split("\n"), *(line[heading] for line in lines)))
+        for heading in shown
+    }
     for heading in SPARED:
         if width is not None and sum(wide[one] + 2 for one in shown) > width:
             shown.remove(heading)
     table = Table(box=None, pad_edge=False)
     for heading in shown:
-        table.add_column(heading, no_wrap=True, justify="left" if heading == "model" else "right")
+        table.add_column(Text(titles[heading]), no_wrap=True, justify="left" if heading == "model" else "right")
     for line in lines:
-        table.add_row(*(line[heading] for heading in shown))
+        table.add_row(*(Text(line[heading]) for heading in shown))
     return table

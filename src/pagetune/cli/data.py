@@ -76,29 +76,56 @@ def export(
         Literal["all", "triplets", "beir"],
         typer.Option(help="Rows of query, image and negatives; corpus, queries and qrels; or both."),
     ] = "all",
+    workspace: Annotated[
+        Path | None,
+        typer.Option(
+            "--workspace",
+            "-w",
+            help="Of this workspace: its recipe, unless one is given, and what was decided in its reviews.",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write dataset.train and dataset.eval as parquet with a dataset card, ready for the Hub."""
+    """Write dataset.train and dataset.eval as parquet with a dataset card, ready for the Hub.
+
+    With a workspace, the judgements of dataset.eval are written as pagetune review left them, each decision with who,
+    when and over which models (the columns by, at and models).
+    """
+    from dataclasses import replace
+
     from pagetune.examples.check import check_sets
     from pagetune.examples.export import export_sets
+    from pagetune.reviews import judge_again, judged_by
+    from pagetune.workspace import Workspace
 
-    train, evaluation = _sets(_recipe(recipe, overrides))
-    written = export_sets(train, evaluation, folder, form, check_sets(train, evaluation))
+    opened = Workspace(workspace).open() if workspace is not None else None
+    train, evaluation = _sets(_recipe(recipe, overrides, opened.recipe_file if opened is not None else None))
+    decided = {}
+    if opened is not None and evaluation is not None:
+        about = opened, evaluation.qrels, evaluation.queries, evaluation.page_ids
+        decided = judged_by(*about)
+        evaluation = replace(evaluation, qrels=judge_again(*about)[0])
+    written = export_sets(train, evaluation, folder, form, check_sets(train, evaluation), decided)
     if as_json:
-        print_json({"folder": str(folder), "files": [str(path) for path in written]})
+        print_json({"folder": str(folder), "files": [str(path) for path in written], "decided": len(decided)})
         return
     for path in written:
         typer.echo(f"wrote {folder / path}")
+    if decided:
+        typer.echo(f"{len(decided)} judgements were decided in the reviews of {workspace}")
 
 
-def _recipe(recipe: str | None, overrides: list[str] | None) -> Recipe:
+def _recipe(recipe: str | None, overrides: list[str] | None, saved: Path | None = None) -> Recipe:
     from pagetune.errors import RecipeError
     from pagetune.recipe import load_recipe
 
     paths, keys, named = sort_arguments(overrides or [])
     if paths:
         raise RecipeError([f"{str(paths[0])!r} is not of the form section.key=value"])
-    return load_recipe(recipe or named, keys)
+    source: str | Path | None = recipe or named
+    if source is None and saved is not None and saved.exists():
+        source = saved
+    return load_recipe(source, keys)
 
 
 def _sets(settings: Recipe) -> tuple[ImageTrainSet | None, ImageEvalSet | None]:

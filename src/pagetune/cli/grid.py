@@ -69,24 +69,29 @@ def grid(
         print_json(to_json(found, advice, about))
         return
     from rich.console import Console
+    from rich.markup import escape
 
     console = Console(highlight=False, soft_wrap=True)
     if not console.is_terminal:
         console = Console(highlight=False, soft_wrap=True, width=WHOLE)
     console.print(front_table(found))
-    console.print(f"\n[bold]{advice.sentence}[/bold]")
+    console.print(f"\n[bold]{escape(advice.sentence)}[/bold]")
     console.print(f"\ngrid   {folder / 'grid.md'}", markup=False)
 
 
 def front_table(found: DeploymentGrid) -> Table:
-    """The reference, and the settings that none beats in both NDCG@10 and bytes, the largest first."""
+    """The reference, the settings that none beats in both NDCG@10 and bytes, the largest first, and of those that none
+    beats in NDCG@10 and time the ones that are reranked."""
     from rich.table import Table
 
     from pagetune.evaluation.grid_report import size_of
+    from pagetune.evaluation.metrics import GAIN
 
-    table = Table("setting", "NDCG@10", "interval", "bytes/page", "1M pages", "ms/query", box=None, pad_edge=False)
+    main = f"NDCG@10\n({GAIN} gain)"
+    table = Table("setting", main, "interval", "bytes/page", "1M pages", "ms/query", box=None, pad_edge=False)
     best = [cell for cell in reversed(found.front()) if cell != found.reference]
-    for cell in (found.reference, *best):
+    reranked = [cell for cell in found.front("ms_per_query") if cell.setting.reranked]
+    for cell in (found.reference, *best, *reranked):
         low, high = cell.interval
         size, ms = f"{cell.bytes_per_page:,.0f}", f"{cell.ms_per_query:.3g}"
         row = (f"{cell.ndcg:.3f}", f"{low:.3f}–{high:.3f}", size, size_of(cell.bytes_at_a_million), ms)

@@ -56,6 +56,8 @@ class Canvas:
                 "svg.hashsalt": self.name,
                 "font.family": "DejaVu Sans",
                 "font.size": 11.5,
+                # A kind of query or a model may be called "cost $5 to $6": that is no formula.
+                "text.parse_math": False,
                 "text.color": self.colours["ink"],
                 "axes.labelcolor": self.colours["muted"],
                 "axes.edgecolor": self.colours["grid"],

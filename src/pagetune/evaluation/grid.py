@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pagetune.errors import DataError
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
 from pagetune.evaluation.precision import PRECISIONS, Matrix, Precision, Stored, search_ms, store
-from pagetune.evaluation.ranking import Qrels, Run, best_places
+from pagetune.evaluation.ranking import Qrels, Run, best_places, ranking
 from pagetune.evaluation.retrieval import Passages, Queries
 from pagetune.evaluation.significance import intervals, sampling
 from pagetune.models.scoring import truncate
@@ -29,6 +29,7 @@ from pagetune.recipe import EvaluateRecipe
 if TYPE_CHECKING:
     from pagetune.evaluation.grid_reranking import Reranking
 
+Cost = Literal["bytes_per_page", "ms_per_query"]
 Rescoring = Literal["none", "query", "int8", "float32"]
 PAIRS: tuple[tuple[Precision, Rescoring], ...] = (
     *(("float32", "none"), ("float16", "none"), ("int8", "none"), ("int8", "float32")),
@@ -107,10 +108,14 @@ class DeploymentGrid:
         """The full dimension in float32, nothing pooled."""
         return self.cells[0]
 
-    def front(self, cost: Literal["bytes_per_page", "ms_per_query"] = "bytes_per_page") -> tuple[Cell, ...]:
-        """The settings that none beats in both NDCG@10 and cost (Pareto), the cheapest first."""
+    def front(self, cost: Cost = "bytes_per_page") -> tuple[Cell, ...]:
+        """The settings that none beats in both NDCG@10 and cost (Pareto), the cheapest first.
+
+        A reranker takes time and no bytes of the vectors: it has no place among the settings by bytes.
+        """
         kept: list[Cell] = []
-        for cell in sorted(self.cells, key=lambda cell: (getattr(cell, cost), -cell.ndcg)):
+        cells = self.cells if cost == "ms_per_query" else [cell for cell in self.cells if not cell.setting.reranked]
+        for cell in sorted(cells, key=lambda cell: (getattr(cell, cost), -cell.ndcg)):
             if not kept or cell.ndcg > kept[-1].ndcg:
                 kept.append(cell)
         return tuple(kept)
@@ -175,7 +180,7 @@ def deployment_grid(
         for place, depth, run, more in list(reranking.rerank([run for _, run, *_ in found])):
             setting, _, held, stored, read, ms = found[place]
             found.append((replace(setting, reranked=depth), run, held, stored, read, ms + more))
-    scores = np.array([score_run(run, graded, metrics=(MAIN_METRIC,)).values[MAIN_METRIC] for _, run, *_ in found])
+    scores = _ndcg([(run, setting.reranked > 0) for setting, run, *_ in found], graded)
     chance = sampling(chosen)
     # Rounded: two settings that answer alike shall differ by nothing.
     losses = np.round(scores[0] - scores, 12)
@@ -187,6 +192,25 @@ def deployment_grid(
         )
     ]
     return DeploymentGrid(tuple(cells), len(ids), len(pages.ids), chosen, shortlist)
+
+
+def _ndcg(runs: Sequence[tuple[Run, bool]], qrels: Qrels) -> NDArray[np.float64]:
+    """NDCG@10, float64 [runs, queries]; each run with whether its pages have yet to be put in order.
+
+    Most settings put the same pages first for most queries: what is the same answer is judged once.
+    """
+    numbers: dict[tuple[str, tuple[str, ...]], int] = {}
+    places = np.empty((len(runs), len(qrels)), dtype=np.intp)
+    for row, (run, reranked) in enumerate(runs):
+        for column, query in enumerate(qrels):
+            found = run.get(query, {})
+            pages = tuple(ranking(found)[:ANSWERS] if reranked else found)
+            places[row, column] = numbers.setdefault((query, pages), len(numbers))
+    # Names of one length sort as their numbers do.
+    names = [f"{number:09d}" for number in range(len(numbers))]
+    answers = {name: dict.fromkeys(pages, 0.0) for name, (_, pages) in zip(names, numbers, strict=True)}
+    judged = {name: qrels[query] for name, (query, _) in zip(names, numbers, strict=True)}
+    return score_run(answers, judged, metrics=(MAIN_METRIC,), order=list).values[MAIN_METRIC][places]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

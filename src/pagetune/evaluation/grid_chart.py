@@ -1,21 +1,30 @@
-"""The deployment grid as a plot: bytes a page against NDCG@10, and the front of what none beats in both."""
+"""The deployment grid as two plots: bytes a page, and milliseconds a query, against NDCG@10; each with the front of
+what none beats in both. A reranker takes no bytes of the vectors: its settings stand in the second."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pagetune.evaluation.canvas import LIGHT, VARIABLES, Canvas, plain
 from pagetune.evaluation.comparison.labels import Label, place_labels
-from pagetune.evaluation.grid import Cell, DeploymentGrid
-from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.grid import Cell, Cost, DeploymentGrid
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC
 from pagetune.evaluation.precision import PRECISIONS, Precision
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLOURS: dict[Precision, str] = {"float32": "base", "float16": "bm25", "int8": "tuned", "binary": "fused"}
 MARKERS: dict[Precision, str] = {"float32": "o", "float16": "s", "int8": "D", "binary": "^"}
-WIDTH, HEIGHT = 8.6, 4.8
+WIDTH, HEIGHT = 8.6, 9.0
+AXES: dict[Cost, str] = {
+    "bytes_per_page": "bytes a page, all copies of its vectors",
+    "ms_per_query": "milliseconds a query",
+}
 
 
 def draw_grid(grid: DeploymentGrid, kinds: Sequence[str] = ("page",)) -> dict[str, Any]:
@@ -32,38 +41,65 @@ def draw_grid(grid: DeploymentGrid, kinds: Sequence[str] = ("page",)) -> dict[st
 
 
 def _draw(grid: DeploymentGrid, canvas: Canvas) -> None:
-    axes = canvas.figure.subplots()
-    axes.set_xscale("log", base=2)
-    front = grid.front()
-    costs, means = [cell.bytes_per_page for cell in grid.cells], [cell.ndcg for cell in grid.cells]
-    # Between two settings of the front the cheaper one is what can be had: the line is a stair.
-    stair = np.array([[cell.bytes_per_page, cell.ndcg] for cell in front] + [[max(costs), front[-1].ndcg]])
-    axes.step(*stair.T, where="post", color=canvas.colours["ink"], lw=1.2, alpha=0.55, zorder=1)
-    for cell in grid.cells:
-        colour, kept = canvas.colours[COLOURS[cell.setting.precision]], cell in front
+    drawn = dict(zip(AXES, canvas.figure.subplots(2, 1), strict=True))
+    _legend(grid, canvas)
+    for cost, axes in drawn.items():
+        _points(grid, cost, axes, canvas)
+    # Names find their places when both plots have theirs.
+    for cost, axes in drawn.items():
+        _names(grid, cost, axes, canvas)
+
+
+def _shown(grid: DeploymentGrid, cost: Cost) -> list[Cell]:
+    return [cell for cell in grid.cells if cost == "ms_per_query" or not cell.setting.reranked]
+
+
+def _stair(grid: DeploymentGrid, cost: Cost) -> NDArray[np.float64]:
+    """Between two settings of the front the cheaper one is what can be had: the line is a stair."""
+    front = grid.front(cost)
+    most = max(getattr(cell, cost) for cell in _shown(grid, cost))
+    ends = [*(getattr(cell, cost) for cell in front), most]
+    return np.array([[end, cell.ndcg] for cell, *both in zip(front, ends, ends[1:], strict=False) for end in both])
+
+
+def _points(grid: DeploymentGrid, cost: Cost, axes: Axes, canvas: Canvas) -> None:
+    from matplotlib.ticker import LogLocator
+
+    axes.set_xscale("log", base=2 if cost == "bytes_per_page" else 10)
+    shown, front = _shown(grid, cost), set(grid.front(cost))
+    costs, means = [getattr(cell, cost) for cell in shown], [cell.ndcg for cell in shown]
+    axes.plot(*_stair(grid, cost).T, color=canvas.colours["ink"], lw=1.2, alpha=0.55, zorder=1)
+    for cell in shown:
+        setting, kept = cell.setting, cell in front
+        colour = canvas.colours[COLOURS[setting.precision]]
         axes.plot(
-            [cell.bytes_per_page],
+            [getattr(cell, cost)],
             [cell.ndcg],
-            MARKERS[cell.setting.precision],
+            MARKERS[setting.precision],
             ms=8 if kept else 6,
-            mfc=canvas.colours["paper"] if cell.setting.rescoring != "none" else colour,
-            mec=colour,
-            mew=1.5,
+            mfc=canvas.colours["paper"] if setting.rescoring != "none" else colour,
+            mec=canvas.colours["reranked"] if setting.reranked else colour,
+            mew=2.2 if setting.reranked else 1.5,
             alpha=1.0 if kept else 0.5,
             zorder=3 if kept else 2,
         )
     axes.set_xlim(min(costs) / 1.9, max(costs) * 1.9)
     space = max(0.02, 0.08 * (max(means) - min(means)))
     axes.set_ylim(max(-space / 2, min(means) - space), min(1.05, max(means) + space))
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    axes.set_xlabel("bytes a page, all copies of its vectors")
-    axes.set_ylabel(MAIN_METRIC)
+    if cost == "ms_per_query":
+        axes.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.minorticks_off()  # Their labels would be formulas.
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.3g}")
+    axes.set_xlabel(AXES[cost])
+    axes.set_ylabel(f"{MAIN_METRIC} ({GAIN} gain)")
     plain(axes, "both")
-    axes.tick_params(which="minor", length=0)
-    _legend(grid, canvas)
-    labels = [Label(_short(cell), cell.bytes_per_page, cell.ndcg, canvas.colours["ink"]) for cell in front]
-    others = [np.array([[cell.bytes_per_page, cell.ndcg]] * 2) for cell in grid.cells if cell not in front]
-    place_labels(axes, labels, size=9.0, curves=[stair, *others], leader=canvas.colours["base"])
+
+
+def _names(grid: DeploymentGrid, cost: Cost, axes: Axes, canvas: Canvas) -> None:
+    front, ink = grid.front(cost), canvas.colours["ink"]
+    labels = [Label(short_name(cell), getattr(cell, cost), cell.ndcg, ink) for cell in front]
+    others = [np.array([[getattr(cell, cost), cell.ndcg]] * 2) for cell in _shown(grid, cost) if cell not in front]
+    place_labels(axes, labels, size=9.0, curves=[_stair(grid, cost), *others], leader=canvas.colours["base"])
 
 
 def _legend(grid: DeploymentGrid, canvas: Canvas) -> None:
@@ -78,6 +114,9 @@ def _legend(grid: DeploymentGrid, canvas: Canvas) -> None:
     handles.append(
         Line2D([], [], ls="", marker="o", ms=7, mfc=canvas.colours["paper"], mec=ink, mew=1.5, label="rescored")
     )
+    if any(cell.setting.reranked for cell in grid.cells):
+        ring = canvas.colours["reranked"]
+        handles.append(Line2D([], [], ls="", marker="o", ms=7, mfc="none", mec=ring, mew=2.2, label="reranked"))
     handles.append(Line2D([], [], color=ink, lw=1.2, alpha=0.55, label="front"))
     canvas.figure.legend(
         handles=handles,
@@ -91,8 +130,10 @@ def _legend(grid: DeploymentGrid, canvas: Canvas) -> None:
     )
 
 
-def _short(cell: Cell) -> str:
+def short_name(cell: Cell) -> str:
+    """The setting in a few letters, each setting in others."""
     setting = cell.setting
     rescored = "" if setting.rescoring == "none" else f" + {setting.rescoring}"
     pooled = f" /{setting.pooling}" if setting.pooling > 1 else ""
-    return f"{setting.dimension} {setting.precision}{rescored}{pooled}"
+    reranked = f", {setting.reranked} reranked" if setting.reranked else ""
+    return f"{setting.dimension} {setting.precision}{rescored}{pooled}{reranked}"

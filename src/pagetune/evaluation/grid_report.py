@@ -25,6 +25,8 @@ class Recommendation:
 
     cell: Cell | None
     sentence: str
+    tolerance: float = TOLERANCE
+    """Share of the best NDCG@10 within the budgets that it was allowed to lose."""
 
 
 def recommend(
@@ -34,7 +36,8 @@ def recommend(
     budget_ms: float | None = None,
     tolerance: float = TOLERANCE,
 ) -> Recommendation:
-    """The smallest setting within the budgets that loses no more than `tolerance` against the best within them.
+    """The smallest setting within the budgets that loses no more than `tolerance` against the best within them; of
+    equally small ones the fastest, and one that is reranked only where none comes as near without.
 
     `budget_bytes`: of a page's vectors, all copies; `budget_ms`: of a query's search, as measured.
     """
@@ -52,21 +55,26 @@ def recommend(
             f"No setting fits {_budgets(budget_bytes, budget_ms)}: the smallest takes {smallest.bytes_per_page:,.0f} "
             f"bytes a page ({smallest.setting.name}), the fastest {fastest.ms_per_query:.3g} ms a query "
             f"({fastest.setting.name}).",
+            tolerance,
         )
     most = max(cell.ndcg for cell in fitting)
     near = [cell for cell in fitting if cell.ndcg >= (1 - tolerance) * most]
-    chosen = min(near, key=lambda cell: (cell.bytes_per_page, -cell.ndcg, cell.ms_per_query))
-    return Recommendation(chosen, _advice(chosen, grid))
+    chosen = min(near, key=_preference)
+    return Recommendation(chosen, _advice(chosen, grid, tolerance), tolerance)
 
 
-def _advice(cell: Cell, grid: DeploymentGrid) -> str:
+def _preference(cell: Cell) -> tuple[bool, float, float, float]:
+    return cell.setting.reranked > 0, cell.bytes_per_page, cell.ms_per_query, -cell.ndcg
+
+
+def _advice(cell: Cell, grid: DeploymentGrid, tolerance: float) -> str:
     full = grid.reference
     costs = (
         f"{cell.bytes_per_page:,.0f} bytes a page, {size_of(cell.bytes_at_a_million)} at 1 million pages, "
         f"{cell.ms_per_query:.3g} ms a query over {grid.pages:,} pages in numpy"
     )
     if cell == full:
-        return f"Keep {cell.setting.name}: nothing smaller that fits comes as near as {TOLERANCE:.0%} ({costs})."
+        return f"Keep {cell.setting.name}: nothing smaller that fits comes as near as {_percent(tolerance)} ({costs})."
     low, high = cell.loss_interval
     lost = f"{cell.loss / full.ndcg:.1%}" if full.ndcg and cell.loss > 0 else "nothing"
     unsure = ", not measurable" if cell.loss > 0 and low <= 0 else ""
@@ -76,6 +84,10 @@ def _advice(cell: Cell, grid: DeploymentGrid) -> str:
         f"{cell.setting.name}: {lost} of {MAIN_METRIC} for {_share(cell.bytes_per_page, full.bytes_per_page)} "
         f"({change.replace('-', '−')}{unsure}, {grid.queries} queries; {costs})."
     )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g}%"
 
 
 def _shortlisted(cell: Cell, grid: DeploymentGrid) -> str:
@@ -117,6 +129,7 @@ def to_json(grid: DeploymentGrid, advice: Recommendation, about: Mapping[str, An
     return {
         "recommendation": advice.sentence,
         "recommended": _cell_as_json(advice.cell) if advice.cell else None,
+        "tolerance": advice.tolerance,
         "metric": MAIN_METRIC,
         "gain": GAIN,
         "queries": grid.queries,
@@ -157,7 +170,7 @@ def to_markdown(grid: DeploymentGrid, advice: Recommendation, chart: str | None 
     heads = ["dimension", "precision", "rescored with", *(["1 token of"] if pooled else [])]
     heads += ["reranked"] if reranked else []
     heads += [MAIN_METRIC, "interval", "loss", "bytes/page", "1M pages", "ms/query", "front"]
-    front = set(grid.front())
+    fronts = {"bytes": set(grid.front()), "ms": set(grid.front("ms_per_query"))}
     rows = [heads, ["---:", "---", "---", *["---:"] * (pooled + reranked), "---:", *["---:"] * 5, "---"]]
     for cell in grid.cells:
         setting, (low, high) = cell.setting, cell.interval
@@ -165,35 +178,38 @@ def to_markdown(grid: DeploymentGrid, advice: Recommendation, chart: str | None 
         row += [str(setting.pooling)] if pooled else []
         row += [str(setting.reranked or "")] if reranked else []
         row += [f"{cell.ndcg:.3f}", f"{low:.3f}–{high:.3f}", f"{cell.loss:+.3f}", f"{cell.bytes_per_page:,.0f}"]
-        row += [size_of(cell.bytes_at_a_million), f"{cell.ms_per_query:.3g}", "●" if cell in front else ""]
+        row += [size_of(cell.bytes_at_a_million), f"{cell.ms_per_query:.3g}"]
+        row += [", ".join(name for name, front in fronts.items() if cell in front)]
         rows.append(row)
     table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
     parts = ["# Deployment grid", f"**{advice.sentence}**"]
-    parts += [f"![{MAIN_METRIC} by bytes a page]({chart})"] if chart else []
-    return "\n\n".join([*parts, table, "\n".join(f"- {line}" for line in notes(grid))]) + "\n"
+    parts += [f"![{MAIN_METRIC} by bytes a page, and by milliseconds a query]({chart})"] if chart else []
+    return "\n\n".join([*parts, table, "\n".join(f"- {line}" for line in notes(grid, advice.tolerance))]) + "\n"
 
 
-def notes(grid: DeploymentGrid) -> Sequence[str]:
+def notes(grid: DeploymentGrid, tolerance: float = TOLERANCE) -> Sequence[str]:
     """What the figures mean, a sentence or two each."""
     settings = grid.settings
     reranked = (
         "reranked: so many pages of an answer are scored again, query and page together; ms/query has the time of as "
-        "many pairs on this machine, the bytes are those of the vectors alone.",
+        "many pairs on this machine. A reranker takes no bytes of the vectors: by bytes only settings without one are "
+        "compared, and one is recommended only where nothing else comes as near.",
     )
     return (
         *(reranked if any(cell.setting.reranked for cell in grid.cells) else ()),
         f"{grid.queries:,} queries over {grid.pages:,} pages, one encoding; {MAIN_METRIC} has the {GAIN} gain "
         f"(trec_eval's). interval: {settings.confidence:.0%}, bootstrap over queries.",
         "loss: against the full dimension in float32, on the same queries. Recommended is the smallest within "
-        f"{TOLERANCE:.0%} of the best that fits; chosen among many on the queries that judge it, it looks a little "
-        "better than it is.",
+        f"{_percent(tolerance)} of the best that fits, of equally small ones the fastest; chosen among many on "
+        "the queries that judge it, it looks a little better than it is.",
         f"rescored with: the first {grid.shortlist} pages are scored again, by the float32 query against the same "
         "codes (query) or against a second copy of the vectors (int8, float32), which counts in bytes/page.",
-        "bytes/page: of the vectors; an index adds its own. int8: the range of each dimension over these pages, in 256 "
+        "bytes/page, 1M pages: of the vectors; a table adds its own: LanceDB with its approximate index took 1.5 times "
+        "the bytes of 100,000 float32 vectors of 256 dimensions (benchmarks/search_latency.py). int8: the range of each dimension over these pages, in 256 "
         "steps.",
         "ms/query: exact search by numpy on this machine, after encoding, one query at a time. It grows with the "
         "pages; numpy has no product of float16 or int8, so that an engine which has is faster there.",
-        "front: no other setting has more NDCG@10 for as few bytes.",
+        "front: no other setting has more NDCG@10 for as few bytes, or in as few ms.",
     )
 
 

@@ -5,7 +5,9 @@ A tie is broken by the page's id, so that the same scores always give the same r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
+from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +24,8 @@ Qrels = Mapping[str, Mapping[str, int]]
 
 def ranking(scores: Mapping[str, float]) -> list[str]:
     """The pages from best to worst, ties by page id."""
-    return sorted(scores, key=lambda page: (-scores[page], page))
+    # A sort that keeps the order of what ties, in reverse too.
+    return sorted(sorted(scores), key=scores.__getitem__, reverse=True)
 
 
 def best(
@@ -94,6 +97,15 @@ def write_trec(run: Run, tag: str) -> str:
         for place, (page, score) in enumerate(untied(scores).items(), start=1):
             lines.append(f"{query} Q0 {page} {place} {score:.6f} {tag}")
     return "\n".join(lines) + ("\n" if lines else "")
+
+
+def quoted(run: Run) -> Run:
+    """The run with names that a TREC file can hold: a space or a percent sign as in an address (%20, %25)."""
+
+    def name(given: str) -> str:
+        return re.sub(r"[\s%]", lambda found: quote(found[0], safe=""), given)
+
+    return {name(query): {name(page): score for page, score in pages.items()} for query, pages in run.items()}
 
 
 def untied(scores: Mapping[str, float]) -> dict[str, float]:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 FEWEST_QUERIES = 20
 """Below this many judged queries no verdict is given: the bootstrap interval is known to be too narrow there."""
 
+_SPARE = 20
+"""A pair that no drawn sign reaches comes out at so small a part of what counts as measurable, corrected."""
+
 Outcome = Literal["gain", "loss", "no measurable gain", "too few queries"]
 
 
@@ -169,6 +172,31 @@ def compare(
         spread=spread,
         effect=effect_size(float(np.mean(differences)), spread),
     )
+
+
+def pairwise(
+    values: NDArray[np.float64], *, resamples: int = 10_000, seed: int = 17, confidence: float = 0.95
+) -> tuple[NDArray[np.float64], int]:
+    """p of the randomisation test of every pair of `values` [systems, queries], as [systems, systems]; and how many
+    signs were drawn.
+
+    One draw of signs serves all pairs: the mean of a signed difference is the difference of the signed means. At least
+    so many are drawn that a pair can come out as measurable among all of them after Holm's correction.
+    """
+    systems, queries = values.shape
+    pairs = systems * (systems - 1) // 2
+    drawn = max(resamples, round(_SPARE * pairs / (1 - confidence)))
+    apart = np.abs(values[:, None].mean(axis=2) - values[None].mean(axis=2)) - 1e-9
+    beyond = np.zeros((systems, systems), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    step = _batch(max(queries, systems**2))
+    for first in range(0, drawn, step):
+        count = min(step, drawn - first)
+        bits = np.unpackbits(rng.integers(0, 256, (count, -(-queries // 8)), dtype=np.uint8), axis=1)[:, :queries]
+        means = (bits * 2.0 - 1.0) @ values.T / queries
+        for system in range(systems):
+            beyond[system] += (np.abs(means[:, [system]] - means) >= apart[system]).sum(axis=0)
+    return (beyond + 1) / (drawn + 1), drawn
 
 
 def compare_scores(

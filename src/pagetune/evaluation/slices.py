@@ -168,9 +168,10 @@ def slice_by(
         named: dict[str, list[str]] = {}
         for query, name in falls.items():
             named.setdefault(name, []).append(query)
-        if len(named) < 2:
+        merged = _in_order(named)
+        if len(merged) < 2:  # All in one slice, or all too small to stand alone: that is the whole set.
             continue
-        for name, queries in _in_order(named).items():
+        for name, queries in merged.items():
             own = tuple(sorted(queries))
             values = new_scores.of(own).values[metric], old_scores.of(own).values[metric]
             compared = compare((new_name, values[0]), (old_name, values[1]), metric, **chance)

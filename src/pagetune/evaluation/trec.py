@@ -1,17 +1,19 @@
 """TREC's files, in and out: runs and judgements of any system, read, written, judged and compared.
 
 A run has six columns (query, Q0, page, rank, score, tag), judgements four (query, 0, page, grade). As in trec_eval the
-score decides and the rank does not; scores that tie are ordered by page id, as everywhere here, and not trec_eval's
-way. What `ranking.write_trec` writes has no ties.
+score decides and the rank does not, and files from elsewhere are ordered its own way (`trec_order`), so that the
+figures are those that it gives. What `ranking.write_trec` writes of our own systems has no ties.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from pagetune.errors import DataError
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, score_run
@@ -53,6 +55,18 @@ def read_qrels(file: Path) -> dict[str, dict[str, int]]:
                 f"and {grades[page]}; keep one"
             )
     return qrels
+
+
+def trec_order(scores: Mapping[str, float]) -> list[str]:
+    """The pages from best to worst as trec_eval has them: by score in single precision, ties by page id from the end.
+
+    It compares names as bytes, of which UTF-8 keeps the order of the letters.
+    """
+    pages = sorted(scores, reverse=True)
+    # A score too large for single precision is infinite there, and ties with others like it.
+    with np.errstate(over="ignore"):
+        single = np.array([scores[page] for page in pages], dtype=np.float64).astype(np.float32)
+    return [pages[place] for place in np.argsort(-single, kind="stable")]
 
 
 def write_qrels(qrels: Qrels) -> str:
@@ -134,8 +148,8 @@ def evaluate_files(
 ) -> FilesReport:
     """Judge a run file, and compare it with another where one is given. Raises DataError.
 
-    A judged query that a run does not answer counts as 0 (trec_eval -c); a query without a relevant page is left out;
-    what is answered beyond the judgements is not looked at.
+    Ties go as trec_eval has them. A judged query that a run does not answer counts as 0 (trec_eval -c); a query without
+    a relevant page is left out; what is answered beyond the judgements is not looked at.
     """
     chosen = settings or EvaluateRecipe()
     chance = sampling(chosen)
@@ -157,7 +171,7 @@ def evaluate_files(
                 f"{file} answers none of the {len(graded)} queries of {qrels}; give a run and judgements of one set"
             )
         notes += [f"{name} does not answer {missing} judged queries: they count as 0."] if missing else []
-        scores[name] = score_run(answers, graded)
+        scores[name] = score_run(answers, graded, order=trec_order)
     new = scores[names[0]]
     other = names[1] if against is not None else None
     return FilesReport(

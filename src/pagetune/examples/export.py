@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import yaml
@@ -17,6 +18,13 @@ import yaml
 from pagetune.errors import DataError
 from pagetune.examples.visual import ImageEvalSet, ImageTrainSet
 from pagetune.workspace import replace_folder, write_atomically
+
+Provenance = Mapping[tuple[str, str], Mapping[str, str]]
+"""Query and page of a judgement that was decided in a review -> the columns of DECIDED."""
+
+DECIDED = ("by", "at", "models")
+"""Columns of the judgements where some were decided in a review: who, when, and which models had put the page above the
+judged one. Empty beside a judgement that came with the set."""
 
 Form = Literal["all", "triplets", "beir"]
 
@@ -35,11 +43,13 @@ def export_sets(
     folder: Path,
     form: Form = "all",
     report: Mapping[str, Any] | None = None,
+    decided: Provenance | None = None,
 ) -> list[Path]:
     """Write the sets and their card into a new folder; the paths written, relative to it.
 
     The training set is written as triplets and as BEIR (split train), the evaluation set as BEIR (split test).
-    Pictures are written as the bytes they are. Raises DataError if the folder has anything in it, or nothing to write.
+    Pictures are written as the bytes they are. `decided`: which of the evaluation set's judgements come from a review;
+    they are in its qrels already. Raises DataError if the folder has anything in it, or nothing to write.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise DataError(f"{folder} is there and not empty; name a new folder")
@@ -50,16 +60,20 @@ def export_sets(
         if train is not None and form in ("all", "triplets"):
             _write(fresh / "triplets", "train", _triplets(train))
         if form in ("all", "beir"):
-            for split, tables in _beir(train, evaluation):
+            for split, tables in _beir(train, evaluation, decided or None):
                 for name, table in tables.items():
                     _write(fresh / name, split, table)
         written = sorted(path.relative_to(fresh) for path in fresh.rglob("*.parquet"))
-        write_atomically(fresh / "README.md", card(written, train, evaluation, report or {}))
+        write_atomically(fresh / "README.md", card(written, train, evaluation, report or {}, decided or {}))
     return [Path("README.md"), *written]
 
 
 def card(
-    files: Sequence[Path], train: ImageTrainSet | None, evaluation: ImageEvalSet | None, report: Mapping[str, Any]
+    files: Sequence[Path],
+    train: ImageTrainSet | None,
+    evaluation: ImageEvalSet | None,
+    report: Mapping[str, Any],
+    decided: Provenance = MappingProxyType({}),
 ) -> str:
     """The dataset card: the configurations for the Hub, then what is in it."""
     found: dict[str, dict[str, str]] = {}
@@ -78,7 +92,7 @@ def card(
         "triplets": ", ".join(f"`{name}`" for name in train.dataset.column_names) if train else "",
         "corpus": "`corpus-id`, `image`",
         "queries": "`query-id`, `query`",
-        "qrels": "`query-id`, `corpus-id`, `score`",
+        "qrels": ", ".join(f"`{name}`" for name in ("query-id", "corpus-id", "score", *(DECIDED if decided else ()))),
     }
     lines = ["# Queries and the page images that answer them", "", "Written by `pagetune data export`.", ""]
     if train is not None:
@@ -88,6 +102,8 @@ def card(
             f"- Evaluation: {len(evaluation)} queries against {len(evaluation.page_ids)} pages, "
             f"from `{_public(evaluation.name)}`."
         )
+    if decided:
+        lines.append(f"- Decided in a review: {len(decided)} judgements of the split `test`, with who, when and over what.")
     if "leakage" in report:
         both = report["leakage"]
         lines.append(
@@ -133,17 +149,20 @@ def _triplets(train: ImageTrainSet) -> _Table:
     return _Table(len(train), size, kinds, read)
 
 
-def _beir(train: ImageTrainSet | None, evaluation: ImageEvalSet | None) -> Iterator[tuple[str, dict[str, _Table]]]:
+def _beir(
+    train: ImageTrainSet | None, evaluation: ImageEvalSet | None, decided: Provenance | None
+) -> Iterator[tuple[str, dict[str, _Table]]]:
     """The three tables of each set, by split."""
     if evaluation is not None:
         cells, sizes = evaluation.pages.cell, evaluation.pages.size
         pages = [*evaluation.page_ids]
-        yield "test", _tables(evaluation.queries, evaluation.qrels, pages, cells, sum(sizes(page)[2] for page in pages))
+        size = sum(sizes(page)[2] for page in pages)
+        yield "test", _tables(evaluation.queries, evaluation.qrels, pages, cells, size, decided)
     if train is not None:
-        yield "train", _train_tables(train)
+        yield "train", _train_tables(train, decided)
 
 
-def _train_tables(train: ImageTrainSet) -> dict[str, _Table]:
+def _train_tables(train: ImageTrainSet, decided: Provenance | None) -> dict[str, _Table]:
     """Each query once, with all pages that answer it; each page once, by content."""
     from datasets import Image
 
@@ -170,7 +189,8 @@ def _train_tables(train: ImageTrainSet) -> dict[str, _Table]:
         column, row = places[page]
         return raw[column][row][column]
 
-    return _tables(queries, qrels, [*places], cell, size)
+    # Nothing was decided here, but a configuration has the same columns in every split.
+    return _tables(queries, qrels, [*places], cell, size, None if decided is None else {})
 
 
 def _tables(
@@ -179,10 +199,14 @@ def _tables(
     pages: Sequence[str],
     cell: Callable[[str], Any],
     size: int,
+    decided: Provenance | None,
 ) -> dict[str, _Table]:
     asked = [{"query-id": name, "query": text} for name, text in queries.items()]
+    more = DECIDED if decided is not None else ()
+    said = decided or {}
     judged = [
         {"query-id": name, "corpus-id": page, "score": grade}
+        | {column: said.get((name, page), {}).get(column) for column in more}
         for name, grades in qrels.items()
         for page, grade in grades.items()
     ]
@@ -190,7 +214,7 @@ def _tables(
     def corpus(rows: range) -> list[_Row]:
         return [{"corpus-id": pages[row], "image": _embedded(cell(pages[row]))} for row in rows]
 
-    ids = {"query-id": "string", "corpus-id": "string", "score": "int64"}
+    ids = {"query-id": "string", "corpus-id": "string", "score": "int64", **dict.fromkeys(more, "string")}
     return {
         "corpus": _Table(len(pages), size, {"corpus-id": "string", "image": "image"}, corpus),
         "queries": _Table(

@@ -6,18 +6,21 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pagetune.errors import WorkspaceError
 from pagetune.evaluation.comparison.entries import Entry, find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Result, make_grid
+from pagetune.evaluation.comparison.keeping import RUN, beside
+from pagetune.evaluation.comparison.page_texts import known_texts
 from pagetune.evaluation.comparison.process import WORKER, run_job
 from pagetune.evaluation.comparison.report import write_comparison
+from pagetune.evaluation.dataset import dataset_facets, dataset_queries
 from pagetune.evaluation.machine import describe_machine
 from pagetune.evaluation.metrics import MAIN_METRIC
-from pagetune.examples.visual import load_eval_set
+from pagetune.examples.visual import ImageEvalSet, load_eval_set
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
 from pagetune.workspace import write_atomically
@@ -68,9 +71,22 @@ def compare_models(
                 results.append(found)
             else:
                 failures.append(found)
-        grid = make_grid(results, failures, recipe.evaluate, facts)
+        facets = _facets(recipe, chosen, folder) if len(results) > 1 else None
+        grid = make_grid(results, failures, recipe.evaluate, facts, facets)
         write_comparison(grid, folder)
     return Compared(grid, tuple(ran))
+
+
+def _facets(recipe: Recipe, chosen: ImageEvalSet, folder: Path) -> dict[str, dict[str, str]]:
+    """What the set says of its queries and, where the pages' words are known by now, what those say."""
+    texts = known_texts(chosen, recipe.dataset, recipe.compare.text_column, _texts(folder) / "texts")
+    queries = dataset_queries(chosen, recipe.dataset)
+    return dataset_facets(queries, chosen.qrels, chosen, recipe.dataset, texts)
+
+
+def _texts(folder: Path) -> Path:
+    """What is read on the pages serves BM25, every model that reads, and the slices."""
+    return folder / "cache" / "text"
 
 
 class _Place:
@@ -82,13 +98,14 @@ class _Place:
         self.failure = folder / "models" / f"{entry.file_name}.failed.json"
         self.log = folder / "logs" / entry.file_name
         self.cache = folder / "cache" / entry.file_name
-        # What is read on the pages serves BM25 and every model that reads.
-        self.texts = folder / "cache" / "text"
+        self.texts = _texts(folder)
 
     def kept(self, timeout: float | None) -> Result | Failure | None:
         """What was found before. A failure counts unless `timeout` is None, or longer than the time it had."""
         try:
-            return Result.from_json(json.loads(self.result.read_text(encoding="utf-8")))
+            found = Result.from_json(json.loads(self.result.read_text(encoding="utf-8")))
+            kept = f"{self.result.parent.name}/{self.result.name.removesuffix('.json')}"
+            return replace(found, kept=kept) if beside(self.result, RUN).is_file() else found
         except (OSError, ValueError, KeyError, TypeError):
             pass
         try:

@@ -1,23 +1,33 @@
-"""The comparison's table: results sorted by NDCG@10, each tested against the best."""
+"""The comparison's table: results sorted by NDCG@10, each tested against the best.
+
+The best was chosen by the figures that the tests are about: of equal models the luckiest leads, and some other is far
+enough behind it to be called worse. So the family that is corrected (Holm, 1979) is all pairs of models.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from typing import Any, Literal
 
 import numpy as np
 
-from pagetune.evaluation.metrics import EXPONENTIAL, MAIN_METRIC, MEASURED, METRICS, QueryScores
-from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, compare, correct, interval
+from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores
+from pagetune.evaluation.ranking import Run
+from pagetune.evaluation.significance import (
+    FEWEST_QUERIES,
+    Comparison,
+    Sampling,
+    compare,
+    holm,
+    interval,
+    pairwise,
+    sampling,
+)
+from pagetune.evaluation.slices import Slices, slice_by
 from pagetune.recipe import EvaluateRecipe
-
-
-class _Chance(TypedDict):
-    confidence: float
-    resamples: int
-    seed: int
 
 
 Kind = Literal["dense", "late", "router", "reads", "lexical"]
@@ -28,7 +38,7 @@ KINDS: dict[Kind, str] = {
     "reads": "reads the page's text",
     "lexical": "words, no model",
 }
-_NESTED = ("scores", "by_dimension")
+_NESTED = ("scores", "by_dimension", "run", "kept")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,9 +62,13 @@ class Result:
     """Of encoding, 32 queries at a time; of BM25, of the search."""
     device: str
     """What it was judged on: the times hold for that."""
+    run: Run = field(default_factory=dict)
+    """What it answered, where it has just been judged: it is kept in a file of its own."""
+    kept: str | None = None
+    """Where that lies: in the comparison's folder, without the endings .trec and .parquet; None where it does not."""
 
     def as_json(self) -> dict[str, Any]:
-        """All of it, as JSON has it."""
+        """All of it but the run, as JSON has it."""
         scores = {metric: values.round(6).tolist() for metric, values in self.scores.values.items()}
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name not in _NESTED}
         by_dimension = {str(size): value for size, value in self.by_dimension.items()}
@@ -80,8 +94,8 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """A result in the table. `against_best` is the best one's comparison with it, corrected over all rows (Holm), None
-    for the best itself."""
+    """A result in the table. `against_best` is the best one's comparison with it, corrected over all pairs of rows
+    (Holm), None for the best itself."""
 
     result: Result
     metrics: Mapping[str, float]
@@ -102,6 +116,10 @@ class Grid:
     failures: tuple[Failure, ...]
     settings: EvaluateRecipe
     facts: Mapping[str, Any]
+    signs: int = 0
+    """How many signs the randomisation tests drew."""
+    slices: Slices | None = None
+    """The best against the second best, query by query of one kind; None where nothing is known to slice by."""
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -126,7 +144,7 @@ class Grid:
         best, *others = self.rows
         low, high = best.interval
         told = (
-            f"{best.result.label} has the highest {MAIN_METRIC}, {best.metrics[MAIN_METRIC]:.3f} "
+            f"{best.result.label} has the highest {MAIN_METRIC} ({GAIN} gain), {best.metrics[MAIN_METRIC]:.3f} "
             f"({self.settings.confidence:.0%} interval {low:.3f} to {high:.3f}, {self.queries} queries)"
         )
         starred = sum(row.starred for row in others)
@@ -144,22 +162,54 @@ class Grid:
 
 
 def make_grid(
-    results: Sequence[Result], failures: Sequence[Failure], settings: EvaluateRecipe, facts: Mapping[str, Any]
+    results: Sequence[Result],
+    failures: Sequence[Failure],
+    settings: EvaluateRecipe,
+    facts: Mapping[str, Any],
+    facets: Mapping[str, Mapping[str, str]] | None = None,
 ) -> Grid:
-    """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best."""
+    """Sort the results, the best NDCG@10 first, of equals the smaller model, and test each against the best.
+
+    `facets`: facet -> query id -> the slice it falls in, for the best against the second best.
+    """
     ordered = sorted(results, key=lambda r: (-r.scores.means()[MAIN_METRIC], r.parameters or 0, r.label))
-    chance = _Chance(confidence=settings.confidence, resamples=settings.resamples, seed=settings.seed)
-    against: list[Comparison] = []
-    for result in ordered[1:]:
-        best, values = ordered[0], result.scores.values[MAIN_METRIC]
-        top = best.scores.of(result.scores.queries).values[MAIN_METRIC]
-        against.append(compare((best.label, top), (result.label, values), MAIN_METRIC, **chance))
+    chance = sampling(settings)
+    against, signs = _against_best(ordered, chance)
     # There is one fewer comparison than results: the best has nobody to be compared with.
     rows = [
         Row(result, result.scores.means(), interval(result.scores.values[MAIN_METRIC], **chance), compared)
-        for result, compared in zip(ordered, (None, *correct(against)), strict=False)
+        for result, compared in zip(ordered, (None, *against), strict=False)
     ]
-    return Grid(tuple(rows), tuple(failures), settings, dict(facts))
+    slices = _sliced(ordered, facets, settings) if facets and len(ordered) > 1 else None
+    return Grid(tuple(rows), tuple(failures), settings, dict(facts), signs, slices)
+
+
+def _against_best(ordered: Sequence[Result], chance: Sampling) -> tuple[list[Comparison], int]:
+    """The best against each of the others, p corrected over all pairs of models; and how many signs were drawn."""
+    if len(ordered) < 2:
+        return [], 0
+    best, *others = ordered
+    values = np.array([result.scores.of(best.scores.queries).values[MAIN_METRIC] for result in ordered])
+    p, signs = pairwise(values, **chance)
+    pairs = list(combinations(range(len(ordered)), 2))
+    corrected = dict(zip(pairs, holm([float(p[pair]) for pair in pairs]), strict=True))
+    found = []
+    for place, result in enumerate(others, start=1):
+        one = compare((best.label, values[0]), (result.label, values[place]), MAIN_METRIC, **chance)
+        one = replace(one, p=float(p[0, place]))
+        enough = one.queries >= FEWEST_QUERIES
+        found.append(replace(one, holm=corrected[0, place], family=len(pairs)) if enough else one)
+    return found, signs
+
+
+def _sliced(
+    ordered: Sequence[Result], facets: Mapping[str, Mapping[str, str]], settings: EvaluateRecipe
+) -> Slices | None:
+    best, second = ordered[:2]
+    judged = set(best.scores.queries) & set(second.scores.queries)
+    known = {facet: {q: name for q, name in falls.items() if q in judged} for facet, falls in facets.items()}
+    found = slice_by(known, (best.label, best.scores), (second.label, second.scores), settings=settings)
+    return found if found.slices else None
 
 
 def short_name(label: str) -> str:

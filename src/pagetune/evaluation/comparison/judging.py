@@ -141,6 +141,7 @@ def _result(job: Job, model: Any, kind: Kind, scores: ModelScores, rate: float |
 
     return Result(
         label=job.label,
+        run=scores.run,
         kind=kind,
         about=describe(model) + told,
         scores=scores.full,
@@ -169,6 +170,7 @@ def _judge_bm25(job: Job) -> Result:
         size = sum(file.stat().st_size for file in Path(folder).rglob("*") if file.is_file())
     return Result(
         label=job.label,
+        run=run,
         kind="lexical",
         about=f"English stems, k1 1.5, b 0.75; {origin}",
         scores=score_run(run, job.chosen.qrels),

@@ -44,6 +44,17 @@ def page_texts(
     return _by_ocr(chosen, cache, progress), BY_OCR
 
 
+def known_texts(
+    chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None, cache: Path
+) -> dict[str, str] | None:
+    """The same where they are there already, in a column or by OCR in `cache`; None where they would have to be read."""
+    with suppress(DataError):
+        if found := from_column(chosen, recipe, column):
+            return found[0]
+    kept, keys = _kept(cache), {page: chosen.page_key(page) for page in chosen.page_ids}
+    return {page: kept[key] for page, key in keys.items()} if all(key in kept for key in keys.values()) else None
+
+
 def from_column(chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None) -> tuple[dict[str, str], str] | None:
     """Page id -> text and where it comes from, as `page_texts`, but None where the set has no text of its pages.
 

@@ -11,7 +11,7 @@ import numpy as np
 from pagetune.evaluation.canvas import LIGHT, VARIABLES, Canvas, plain
 from pagetune.evaluation.comparison.grid import KINDS, Grid, Kind, Row, short_name
 from pagetune.evaluation.comparison.labels import Label, place_labels
-from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +166,7 @@ def _finish(axes: Axes, grid: Grid, rows: Sequence[Row], canvas: Canvas) -> None
     """The legend of the kinds above the drawing; a point's name says the rest."""
     from matplotlib.lines import Line2D
 
-    axes.set_ylabel(MAIN_METRIC)
+    axes.set_ylabel(f"{MAIN_METRIC} ({GAIN} gain)")
     plain(axes, "both")
     axes.tick_params(which="minor", length=0)
     kinds = [kind for kind in KINDS if any(row.result.kind == kind for row in rows)]

@@ -8,11 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.evaluation.comparison.grid import KINDS, Grid, Row
+from pagetune.evaluation.comparison.keeping import PER_QUERY, RUN
 from pagetune.evaluation.comparison.plots import PLOTS, count_of, drawn
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED
+from pagetune.evaluation.significance import FEWEST_QUERIES
+from pagetune.evaluation.slices import Slice, Slices
 from pagetune.workspace import write_atomically
 
 TITLES = {"size": f"Parameters and {MAIN_METRIC}", "dimension": f"Dimension and {MAIN_METRIC}"}
+
+SLICES = "The best against the second best, slice by slice"
 
 NOTES = {
     "size": "Lines: intervals. Filled: the best, and what it is not shown to be better than (*).",
@@ -48,8 +53,10 @@ def as_json(grid: Grid) -> dict[str, Any]:
             "confidence": settings.confidence,
             "resamples": settings.resamples,
             "seed": settings.seed,
+            "draws_of_signs": grid.signs,
         },
         "rows": [_row_as_json(row) for row in grid.rows],
+        "slices": grid.slices.to_json() if grid.slices is not None else None,
         "failures": [{"model": failure.label, "reason": failure.reason} for failure in grid.failures],
     }
 
@@ -74,6 +81,8 @@ def _row_as_json(row: Row) -> dict[str, Any]:
         "pages_per_second": round(result.pages_per_second, 4) if result.pages_per_second else None,
         "ms_per_query": round(result.ms_per_query, 4),
         "device": result.device,
+        "run": f"{result.kept}{RUN}" if result.kept else None,
+        "per_query": f"{result.kept}{PER_QUERY}" if result.kept else None,
     }
 
 
@@ -102,16 +111,23 @@ def headings(grid: Grid) -> tuple[str, ...]:
     return (MAIN_METRIC, "interval", *others, "parameters", "dimension", "bytes/page", "pages/s", "ms/query")
 
 
+def named(heading: str) -> str:
+    """The heading as readers see it: no NDCG without the name of its gain."""
+    return f"{MAIN_METRIC} ({GAIN} gain)" if heading == MAIN_METRIC else heading
+
+
 def notes(grid: Grid) -> list[str]:
     """What the figures mean and what they rest on, a sentence or two each."""
     settings, facts = grid.settings, grid.facts
+    pairs = len(grid.rows) * (len(grid.rows) - 1) // 2
     devices = sorted({row.result.device for row in grid.rows})
     lines = [
         f"{facts['set']}: {facts['queries']:,} queries, {facts['pages']:,} pages, {facts['judgements']:,} judgements. "
         f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep.",
         f"interval: {settings.confidence:.0%}, bootstrap of the mean, {settings.resamples:,} resamples.",
         "*: the paired tests (bootstrap and randomisation, query by query) do not show the best to be better. "
-        f"p is corrected over all {max(len(grid.rows) - 1, 0)} of them (Holm).",
+        f"As the best was chosen by the same figures, p is corrected over all {pairs:,} pairs of models (Holm)"
+        + (f", each tested with {grid.signs:,} draws of signs." if grid.signs else "."),
         "dimension: of a page's vector, or vectors × dimension. bytes/page: of the vectors in float32; of BM25, of its "
         "saved index. parameters: of the network, without what OCR has.",
         "pages/s: from the decoded page image to its vectors, after one page that is not counted; of BM25 and of a "
@@ -129,13 +145,15 @@ def as_markdown(grid: Grid, plots: list[str]) -> str:
     if grid.rows:
         heads = headings(grid)
         lines = [[row.result.label, *(cells(row)[heading] for heading in heads)] for row in grid.rows]
-        parts.append(_table(["model", *heads], lines))
+        parts.append(_table(["model", *map(named, heads)], lines))
     if grid.failures:
         failed = [[failure.label, failure.reason] for failure in grid.failures]
         parts += ["## Left out", _table(["model", "reason"], failed, align="---")]
     if shorter := _dimension_rows(grid):
-        parts += [f"## {MAIN_METRIC} by dimension", _table(_dimension_headings(grid), shorter)]
+        parts += [f"## {named(MAIN_METRIC)} by dimension", _table(_dimension_headings(grid), shorter)]
     parts += [f"![{TITLES[name]}]({name}.png)\n\n{NOTES[name]}" for name in plots]
+    if grid.slices is not None:
+        parts += [f"## {SLICES}", grid.slices.verdict, _slice_table(grid.slices), slice_note(grid.slices)]
     about = [f"- {row.result.label}: {KINDS[row.result.kind]}; {row.result.about}" for row in grid.rows]
     parts += ["## How the figures were made", "\n".join(f"- {line}" for line in notes(grid))]
     parts += ["## The models", "\n".join(about)] if about else []
@@ -156,16 +174,49 @@ def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
     return environment.get_template("compare.html.j2").render(
         grid=grid,
         facts=grid.facts,
-        main=MAIN_METRIC,
+        main=named(MAIN_METRIC),
         headings=headings(grid),
+        named=named,
         rows=[(row, cells(row)) for row in grid.rows],
         best=_best(grid),
         dimensions=_dimension_headings(grid),
         by_dimension=_dimension_rows(grid),
         charts=[(TITLES[name], svg, NOTES[name]) for name, svg in charts.items()],
+        slices=grid.slices,
+        slices_title=SLICES,
+        slice_headings=slice_headings(grid.slices) if grid.slices else [],
+        slice_cells=slice_cells,
+        slice_note=slice_note(grid.slices) if grid.slices else "",
         notes=notes(grid),
         kinds=KINDS,
         machine=_machine(grid),
+    )
+
+
+def _slice_table(slices: Slices) -> str:
+    rows = [[one.facet, *slice_cells(one)] for one in slices.slices]
+    return _table(["slice by", *slice_headings(slices)], rows)
+
+
+def slice_headings(slices: Slices) -> list[str]:
+    """The columns of the slices, the two models by their names."""
+    return ["slice", "queries", slices.old, slices.new, "difference", "interval", "p, Holm", "in words"]
+
+
+def slice_cells(one: Slice) -> list[str]:
+    """One line of the slices' table."""
+    c = one.comparison
+    between = f"{c.low:+.3f} to {c.high:+.3f}"
+    words = one.warning or {"gain": "better", "loss": "worse"}.get(one.outcome, "not measurable")
+    figures = [f"{c.old_mean:.3f}", f"{c.new_mean:.3f}", f"{c.difference:+.3f}", between]
+    return [one.name, str(c.queries), *figures, "–" if c.holm is None else f"{c.holm:.3f}", words]
+
+
+def slice_note(slices: Slices) -> str:
+    """What to mind."""
+    return (
+        f"{slices.metric} ({GAIN} gain) of the two best models, which were chosen by these very queries: where to look, "
+        f"not a proof. All {slices.tested} slices of at least {FEWEST_QUERIES} queries are tested together (Holm)."
     )
 
 

@@ -1,6 +1,7 @@
 """The process that judges one model, or BM25: `python -m pagetune.evaluation.comparison.worker JOB.json PIPE`.
 
-It reads its job, reports on the pipe, and writes its result beside the others when it has all of it.
+It reads its job, reports on the pipe, and writes its result beside the others when it has all of it, the run and the
+figures of every query before it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from pagetune.errors import PagetuneError
 from pagetune.evaluation.comparison.judging import judge, open_job
+from pagetune.evaluation.comparison.keeping import write_answers
 from pagetune.evaluation.comparison.reporting import PipeProgress
 from pagetune.workspace import write_atomically
 
@@ -27,7 +29,9 @@ def main(job_file: str, pipe: str) -> int:
         progress = PipeProgress(wire)
         try:
             given = json.loads(Path(job_file).read_text(encoding="utf-8"))
-            result = judge(open_job(given, progress))
+            job = open_job(given, progress)
+            result = judge(job)
+            write_answers(result, job.chosen, Path(given["result"]))
             write_atomically(Path(given["result"]), json.dumps(result.as_json()))
         except BaseException as error:
             traceback.print_exc()
