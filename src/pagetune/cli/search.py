@@ -52,9 +52,9 @@ def search(
     place = Workspace(workspace).open()
     if mode != "lexical":
         place.check("fit")
-    engine = SearchEngine(place)
-    hits = engine.search(query.strip(), count, documents=document or None, mode=mode, rerank=rerank, deadline=deadline)
-    saved = engine.save_images(hits, save_images) if save_images is not None else []
+    with SearchEngine(place) as engine:
+        hits = engine.search(query.strip(), count, document or None, mode, rerank=rerank, deadline=deadline)
+        saved = engine.save_images(hits, save_images) if save_images is not None else []
     if as_json:
         print_json([asdict(hit) for hit in hits])
         return
