@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,23 @@ def test_labelled_pairs_are_trained_on_as_they_are(seeing: Path, rows: Path, tmp
     assert summary["validation"]["after"] == {}
     with pytest.raises(DataError, match="dataset has no column 'label' of scores"):
         Pipeline(tmp_path / "plain", chosen(seeing, rows / "plain", "rerank.loss=margin")).fit()
+
+
+def test_margins_of_labelled_pairs_need_two_pages_of_a_query(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    lone = chosen(seeing, rows / "labelled", "rerank.loss=margin")
+    with pytest.raises(DataError, match="each of 80 lists has one candidate"):
+        Pipeline(tmp_path / "lone", lone).fit()
+    graded = tmp_path / "graded"
+    shutil.copytree(rows / "labelled", graded)
+    lines = [json.loads(line) for line in (graded / "metadata.jsonl").read_text().splitlines()]
+    # Every query of a colour has three pages, the last of each colour one.
+    for place, line in enumerate(lines):
+        line |= {"query": f"{line['query'].split()[0]} shade {place // 12}", "label": -2.5 + place % 7}
+    (graded / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    summary = Pipeline(tmp_path / "ws", chosen(seeing, graded, "rerank.loss=margin")).fit()
+    assert summary["mix"]["text_to_image"] == {"lists": 12, "labelled": 36, "dropped": 4}
+    assert summary["mix"]["image_to_text"] == {"lists": 0, "labelled": 0, "dropped": 40}
+    assert list(summary["parity"]["directions"]) == ["text_to_image"]
 
 
 def test_a_teachers_margins_are_learned_and_kept(seeing: Path, rows: Path, tmp_path: Path) -> None:

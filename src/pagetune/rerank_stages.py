@@ -22,12 +22,14 @@ GATED = 16
 def do_rerank(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned reranker, in every direction that the recipe names."""
     from pagetune.errors import ModelError
+    from pagetune.examples.rerank import without_lone_pairs
     from pagetune.models.reranker import architecture_of, load_reranker, sees
     from pagetune.models.reranker_saving import save_reranker
     from pagetune.models.saving import ADAPTER, CARD
     from pagetune.rerank_material import of_documents, of_rows
     from pagetune.training.rerank import fit_reranker
     from pagetune.training.rerank_judging import RerankEvaluator
+    from pagetune.training.rerank_losses import POINTWISE
     from pagetune.workspace import folder_digest
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
@@ -41,6 +43,8 @@ def do_rerank(pipeline: Pipeline) -> Summary:
             f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
             "a reranker or a model that takes images"
         )
+    if recipe.rerank.loss not in POINTWISE:
+        train = without_lone_pairs(train)
     progress.say(f"rerank: {architecture_of(model)}, {_told(train)}")
     train = _taught(pipeline, train)
     report = fit_reranker(
