@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pagetune.examples.rerank import RerankSet
     from pagetune.models.reranker_card import RerankFacts
     from pagetune.pipeline import Pipeline
+    from pagetune.recipe import RerankRecipe
     from pagetune.training.rerank import RerankReport
 
 Summary = dict[str, Any]
@@ -34,6 +35,7 @@ def do_rerank(pipeline: Pipeline) -> Summary:
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     model = load_reranker(recipe.rerank)
+    _check_teacher(recipe.rerank, model)
     if recipe.dataset.train is None:
         train, judged, about = of_documents(pipeline, model)
     elif sees(model):
@@ -73,9 +75,8 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
     """With the teacher's scores for labels, where the recipe has one."""
     from pagetune.errors import DataError
     from pagetune.models.reranker import load_reranker
-    from pagetune.recipe import RerankRecipe
     from pagetune.training.streaming import feeding_workers
-    from pagetune.training.teacher import teach
+    from pagetune.training.teacher import as_probabilities, teach
 
     recipe = pipeline.recipe
     own = recipe.rerank
@@ -85,11 +86,40 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
                 "rerank.loss=margin: the dataset has no column 'label' of scores; add it, or set rerank.teacher"
             )
         return train
-    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
-    teacher = load_reranker(RerankRecipe(name=own.teacher, max_tokens=own.max_tokens, **kept))
+    teacher = load_reranker(_teacher(own, own.teacher))
     workers = feeding_workers(recipe.fit, teacher) if train.pictures is not None else 0
     cache = pipeline.workspace.cache / "teacher"
-    return teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+    taught = teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+    return as_probabilities(taught) if own.loss == "bce" else taught
+
+
+def _teacher(own: RerankRecipe, name: str) -> RerankRecipe:
+    """The recipe that loads the teacher: its own template and prompts, the student's machine and pages."""
+    from pagetune.recipe import RerankRecipe
+
+    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
+    return RerankRecipe(name=name, max_tokens=own.max_tokens, **kept)
+
+
+def _check_teacher(own: RerankRecipe, model: Any) -> None:
+    """Refuse a teacher that has learned nothing, or that cannot read what `model` is shown. Raises ModelError."""
+    from pagetune.errors import ModelError
+    from pagetune.models.reranker import sees
+    from pagetune.models.reranker_specs import read_config, resolve_reranker, sees_by
+
+    if own.teacher is None:
+        return
+    spec = resolve_reranker(_teacher(own, own.teacher))
+    if not spec.saved:
+        raise ModelError(
+            f"rerank.teacher={own.teacher} is no reranker yet: its head would be new, and its scores chance; name a "
+            "trained one, such as a workspace's folder reranker/ or a published reranker"
+        )
+    if sees(model) and not sees_by(read_config(spec.base)):
+        raise ModelError(
+            f"rerank.teacher={own.teacher} reads words, and rerank.name={own.name} is trained on pictures of pages; "
+            "name a teacher that takes images"
+        )
 
 
 def _gated(train: RerankSet) -> list[tuple[Any, Any]]:
