@@ -203,6 +203,30 @@ def test_what_cannot_be_is_refused(seeing: Path, rows: Path, tmp_path: Path) -> 
         load_recipe(None, ["rerank.loss=lambda", "rerank.teacher=x"])
 
 
+def test_an_evaluation_whose_weight_is_gone_is_done_again(
+    seeing: Path, trained: Path, rows: Path, tmp_path: Path
+) -> None:
+    from pagetune.evaluation.rerank_use import FILE
+
+    retriever = tiny_qwen3_vl(tmp_path / "qwen", hidden=32, layers=1, heads=2, vision_hidden=32, vision_layers=1)
+    keys = [f"model.name={retriever}", "fit.epochs=0.5", "fit.batch_size=4", "fit.mini_batch_size=4"]
+    keys += [f"dataset.eval={rows / 'plain'}", "evaluate.rerank=true", "rerank.depth=5", "evaluate.resamples=100"]
+    pipeline = Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", *keys))
+    first = pipeline.run()["evaluate"]
+    assert [step.action for step in pipeline.plan()] == ["keep"] * 3
+    (file,) = (tmp_path / "ws" / "runs").rglob(FILE)
+    file.unlink()
+    assert pipeline.plan()[-1].reason == "the reranker's weight and calibration are gone"
+    assert pipeline.run()["evaluate"]["content"] == first["content"]
+    page = tmp_path / "ws" / "runs" / "evaluate" / "report.md"
+    assert f"by the reranker trained from {seeing.name}" in page.read_text()
+    # A published one by its name, beside the one that was trained.
+    pipeline.recipe = chosen(trained, rows / "plain", *keys, "kind=retriever")
+    pipeline.run()
+    assert f"scored again by {trained.name};" in page.read_text()
+    assert len(json.loads(file.read_text())) == 2
+
+
 def test_the_reranker_is_a_stage_only_where_the_recipe_has_one() -> None:
     from pagetune.pipeline import stages_of
 

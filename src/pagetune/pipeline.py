@@ -289,8 +289,8 @@ class Pipeline:
         from pagetune.workspace import stamp_files
 
         named = [self.recipe.model.name, self.recipe.model.image_model]
-        if stage.name == "rerank":
-            named += [self.recipe.rerank.name, self.recipe.rerank.teacher]
+        if "rerank.name" in stage.keys:
+            named += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
         folders = [Path(name) for name in named if name and Path(name).is_dir()]
         return stamp_files(folders) if "model" in stage.keys else []
 
@@ -303,6 +303,11 @@ class Pipeline:
         missing = [name for name in stage.outputs if not (self.workspace.root / name).exists()]
         if missing:
             return f"{missing[0]} is gone"
+        if stage.name == "evaluate" and self.recipe.evaluate.rerank:
+            from pagetune.evaluation.rerank_use import has_use
+
+            if not has_use(self.workspace, self.recipe):
+                return "the reranker's weight and calibration are gone"
         parts = self._parts(stage)
         # What was recorded by a version that read more of the recipe is compared by what is read now.
         had = record["parts"] | {"recipe": only(record["parts"].get("recipe", {}), stage.keys)}

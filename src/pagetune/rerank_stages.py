@@ -23,15 +23,14 @@ GATED = 16
 def do_rerank(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned reranker, in every direction that the recipe names."""
     from pagetune.errors import ModelError
+    from pagetune.evaluation.rerank_use import content_of
     from pagetune.examples.rerank import without_lone_pairs
     from pagetune.models.reranker import architecture_of, load_reranker, sees
     from pagetune.models.reranker_saving import save_reranker
-    from pagetune.models.saving import ADAPTER, CARD
     from pagetune.rerank_material import of_documents, of_rows
     from pagetune.training.rerank import fit_reranker
     from pagetune.training.rerank_judging import RerankEvaluator
     from pagetune.training.rerank_losses import POINTWISE
-    from pagetune.workspace import folder_digest
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     model = load_reranker(recipe.rerank)
@@ -61,9 +60,8 @@ def do_rerank(pipeline: Pipeline) -> Summary:
 
     facts = _facts(report, about)
     parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
-    content = folder_digest(workspace.reranker, without=(CARD, ADAPTER))
     return {
-        "content": content,
+        "content": content_of(workspace.reranker),
         "architecture": architecture_of(model),
         **about,
         **report.summary(),

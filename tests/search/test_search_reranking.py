@@ -48,7 +48,8 @@ def engine(tiny_model: Any, topic_pages: Any, reranker_folder: Path, tmp_path: P
     build_index(workspace.index, vectors, topic_pages, IndexRecipe(), model=fingerprint_model(tiny_model))
     workspace.recipe_file.write_text(load_recipe(None, ["rerank.depth=12", "rerank.max_tokens=64"]).to_yaml())
     shutil.copytree(reranker_folder, workspace.reranker)
-    RerankUse(Mixture(0.7, 50, 0.1), Calibration(0.5, -2.0, 100)).save(workspace.reranker)
+    use = RerankUse(Mixture(0.7, 50, 0.1), Calibration(0.5, -2.0, 100))
+    use.save(workspace, load_recipe(workspace.recipe_file))
     save_model(tiny_model, workspace.model)
     return SearchEngine(workspace, model=tiny_model)
 
@@ -186,6 +187,18 @@ def test_the_workers_that_render_are_kept_and_ended_with_the_engine(engine: Sear
         assert workers
         assert first == {f"shade{shade}-0001": (40 * shade, 0, 0) for shade in range(3)}
     assert pool._workers == []
+
+
+def test_that_a_reranker_was_never_evaluated_is_said_once(engine: SearchEngine) -> None:
+    from pagetune.cli.app import app
+
+    command = ["search", QUERY, "-w", str(engine.workspace.root), "--rerank"]
+    assert "has not been evaluated" not in CliRunner().invoke(app, command).stderr
+    shutil.rmtree(engine.workspace.runs)
+    run = CliRunner().invoke(app, command)
+    assert run.exit_code == 0
+    assert run.stderr.replace("\n", " ").count("rerank: this reranker has not been evaluated here: weight 0.5") == 1
+    assert "evaluated" not in run.stdout
 
 
 def test_without_a_reranker_the_verb_that_trains_one_is_named(engine: SearchEngine) -> None:

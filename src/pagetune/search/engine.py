@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pagetune.errors import SearchError
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.retrieval import fuse
+from pagetune.progress import SILENT, Progress
 from pagetune.records import Hit
 from pagetune.search.index import SearchIndex, StoredPage
 from pagetune.search.snippets import snippet
@@ -40,10 +41,16 @@ class SearchEngine:
     as the end of a `with` does. Raises SearchError where there is no index.
     """
 
-    def __init__(self, workspace: Workspace | Path | str, *, model: SentenceTransformer | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace | Path | str,
+        *,
+        model: SentenceTransformer | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
         self.index = SearchIndex(self.workspace.index)
-        self._given = model
+        self._given, self._progress = model, progress
 
     def __enter__(self) -> SearchEngine:
         return self
@@ -102,7 +109,7 @@ class SearchEngine:
         """The workspace's reranker, loaded at the first search that asks for it. Raises WorkspaceError."""
         from pagetune.search.reranking import ShortlistReranker
 
-        return ShortlistReranker(self.workspace, self.index, lambda: self._store)
+        return ShortlistReranker(self.workspace, self.index, lambda: self._store, self._progress)
 
     def _reader(self, vector: NDArray[np.float32] | None) -> PageReader | None:
         """The retriever's reader, where it has a vector a passage."""

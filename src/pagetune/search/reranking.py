@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.evaluation.ranking import ranking
-from pagetune.evaluation.rerank_use import open_reranker, use_of
+from pagetune.evaluation.rerank_use import not_evaluated, open_reranker, use_of
 from pagetune.evaluation.reranking import blend
 from pagetune.models.page_pairs import READ, EveryPassage, Pictures, score_pages
 from pagetune.models.pair_scoring import SPARE
+from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe, load_recipe
 from pagetune.search.index import SearchIndex
 from pagetune.workspace import Workspace
@@ -40,13 +41,24 @@ class Reranked:
 
 
 class ShortlistReranker:
-    """The workspace's reranker over answers of its index. Raises WorkspaceError where there is none."""
+    """The workspace's reranker over answers of its index. Raises WorkspaceError where there is none.
 
-    def __init__(self, workspace: Workspace, index: SearchIndex, store: Callable[[], PageStore]) -> None:
+    Where its weight and its calibration were never found out, `progress` is told, once.
+    """
+
+    def __init__(
+        self,
+        workspace: Workspace,
+        index: SearchIndex,
+        store: Callable[[], PageStore],
+        progress: Progress = SILENT,
+    ) -> None:
         recipe = load_recipe(workspace.recipe_file) if workspace.recipe_file.exists() else Recipe()
         self.recipe = recipe.rerank
         self.model = open_reranker(workspace, recipe)
         self.use = use_of(workspace, recipe)
+        if (line := not_evaluated(workspace, recipe)) is not None:
+            progress.say(line)
         self._index, self._store = index, store
         self._bounds = self._rendering()
 
