@@ -304,6 +304,20 @@ def test_a_published_text_reranker(tmp_path: Path) -> None:
     assert task_prompt(model, "text_to_image") is None
 
 
+def test_a_published_classifier_that_sees(tmp_path: Path) -> None:
+    folder = _tiny_reranker.tiny_seeing_classifier(tmp_path / "classifier", hidden=64, words=("ledger", "camshaft"))
+    model = load_reranker(RerankRecipe(name=str(folder)))
+    assert (architecture_of(model), sees(model)) == ("text", True)
+    single = pair_scores(model, pairs(), 1)
+    assert np.std(single) > 0.05
+    np.testing.assert_allclose(pair_scores(model, pairs()), single, atol=1e-4)
+    again = load_reranker(RerankRecipe(), saved(model, tmp_path / "saved"))
+    np.testing.assert_allclose(pair_scores(again, pairs()), single, atol=1e-5)
+    refuse(changed(folder, tmp_path / "deaf", set_template(USER_ONLY)), "does not carry a query and a page")
+    bare = changed(folder, tmp_path / "bare", lambda place: (place / "chat_template.jinja").unlink())
+    refuse(bare, "no chat template to put a query and a page into")
+
+
 # Refusals.
 
 
