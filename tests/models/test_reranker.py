@@ -369,6 +369,22 @@ def test_a_template_without_roles_is_refused(tmp_path: Path, published: Path, ba
     refuse(untaught, "no chat template")
 
 
+def test_a_published_reranker_that_does_not_say_how_it_answers_is_refused(backbone: Path, tmp_path: Path) -> None:
+    named = changed(backbone, tmp_path / "Some-Reranker-2B", lambda folder: None)
+    refuse(named, "is one already, by its name", "no modules.json", "set rerank.architecture")
+    assert architecture_of(load_reranker(RerankRecipe(name=str(named), architecture="pooled"))) == "pooled"
+
+    def describe(folder: Path) -> None:
+        (folder / "README.md").write_text("---\npipeline_tag: text-ranking\n---\n# A model\n")
+
+    refuse(changed(backbone, tmp_path / "model", describe), "is one already, by its card")
+
+    def mislead(folder: Path) -> None:
+        (folder / "README.md").write_text("---\npipeline_tag: [\n---\n")
+
+    assert architecture_of(load_reranker(RerankRecipe(name=str(changed(backbone, tmp_path / "m", mislead))))) == "logit"
+
+
 def test_answers_of_more_than_one_token_are_refused(backbone: Path, published: Path) -> None:
     refuse(backbone, "rerank.true_token='10'", "2 tokens", true_token="10")
     refuse(backbone, "rerank.false_token=''", "no token", false_token="", architecture="pooled")
