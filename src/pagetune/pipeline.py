@@ -69,7 +69,11 @@ RERANK_KEYS = (
     *(f"fit.{key}" for key in ("mask_probability", "lifted_share", "freeze_vision", "best", "parity")),
     *(f"fit.{key}" for key in ("bf16", "dropout", "gradient_checkpointing", "max_grad_norm")),
 )
-USED_KEYS = tuple(f"rerank.{key}" for key in ("name", "depth", "weight", "prompts", "min_pixels", "max_pixels"))
+USED_KEYS = (
+    *(f"rerank.{key}" for key in ("name", "revision", "architecture", "dtype", "attention", "depth", "weight")),
+    *(f"rerank.{key}" for key in ("prompts", "min_pixels", "max_pixels", "max_tokens")),
+)
+"""What decides the scores of a reranker in use, and what is made of them."""
 RERANK_OUTPUTS = ("reranker/modules.json",)
 RERANK = Stage("rerank", 2, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
 DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)

@@ -348,6 +348,27 @@ def test_a_head_that_is_not_in_the_checkpoint_is_refused(tmp_path: Path, publish
     refuse(changed(published, tmp_path / "headless", behead), "wrong head", "lm_head.weight", "random")
 
 
+def test_weights_that_are_pickled_are_looked_at_too(tmp_path: Path, published: Path, backbone: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    def pickle(folder: Path, head: torch.Tensor | None = None) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
+        (folder / "config.json").write_text(json.dumps(config))
+        weights = {k: v for k, v in load_file(folder / "model.safetensors").items() if "lm_head" not in k}
+        torch.save(weights | ({} if head is None else {"lm_head.weight": head}), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+
+    refuse(changed(published, tmp_path / "headless", pickle), "wrong head", "lm_head.weight", "random")
+    vocabulary = load_file(backbone / "model.safetensors")["model.language_model.embed_tokens.weight"]
+    head = torch.randn(vocabulary.shape, generator=torch.Generator().manual_seed(0)) / 8
+    whole = changed(backbone, tmp_path / "whole", lambda folder: pickle(folder, head))
+    both = [load_reranker(RerankRecipe(name=str(whole), architecture=each)) for each in ("logit", "pooled")]
+    logit, pooled = (pair_scores(model, pairs()) for model in both)
+    np.testing.assert_allclose(pooled, logit, atol=1e-4)
+
+
 def test_a_missing_generation_prompt_is_refused(tmp_path: Path, published: Path, backbone: Path) -> None:
     untold = set_value("sentence_bert_config.json", "processing_kwargs", {})
     refuse(changed(published, tmp_path / "untold", untold), "would add a generation prompt", "add_generation_prompt")
@@ -355,6 +376,15 @@ def test_a_missing_generation_prompt_is_refused(tmp_path: Path, published: Path,
     never = changed(backbone, tmp_path / "never", set_template(template))
     for architecture in ("logit", "pooled"):
         refuse(never, "ends with '<|im_end|>'", "no generation prompt", architecture=architecture)
+    for end in ("</Document>", "<end_of_turn>\n", '".'):
+        other = template.replace("<|im_end|>", end)
+        place = changed(backbone, tmp_path / f"end{len(end)}", set_template(other))
+        refuse(place, "nothing behind the page", end.strip(), "no generation prompt")
+    for opening in ("<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", "\nRelevant:", "[/INST]"):
+        fixed = changed(
+            backbone, tmp_path / f"open{len(opening)}", set_template(template.replace("<|im_end|>", opening))
+        )
+        assert architecture_of(load_reranker(RerankRecipe(name=str(fixed)))) == "logit", "it opens the answer always"
 
 
 def test_a_template_without_roles_is_refused(tmp_path: Path, published: Path, backbone: Path) -> None:
