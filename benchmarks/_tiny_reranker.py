@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any
 
 from _tiny import _qwen3_vl_model, _qwen3_vl_processor, tiny_qwen3_vl_reranker
-from _tiny_parts import Shape, vbert_tiles, vbert_tokenizer, write_bare
+from _tiny_parts import Shape, qwen_marks, qwen_text, vbert_tiles, vbert_tokenizer, write_bare
 
-__all__ = ["PAIR_TEMPLATE", "tiny_qwen3_vl_reranker", "tiny_reranker_backbone", "tiny_smolvlm", "tiny_text_reranker"]
+__all__ = [
+    "PAIR_TEMPLATE",
+    "tiny_qwen3_vl_reranker",
+    "tiny_reranker_backbone",
+    "tiny_seeing_classifier",
+    "tiny_smolvlm",
+    "tiny_text_reranker",
+]
 
 PAIR_TEMPLATE = """\
 {%- macro render(content) -%}
@@ -58,6 +65,33 @@ def tiny_reranker_backbone(
     processor.chat_template = processor.tokenizer.chat_template = template
     with shape.seeded():
         model = _qwen3_vl_model(processor.tokenizer, shape, vision_hidden, vision_layers)
+    return write_bare(folder, model, processor)
+
+
+def tiny_seeing_classifier(folder: Path, vision_hidden: int = 64, **sizes: Any) -> Path:
+    """Qwen3.5 with one class in the place of its language-model head: a sequence classifier that takes images, as
+    nvidia/llama-nemotron-rerank-vl-1b-v2 is one."""
+    from transformers import Qwen3_5Config, Qwen3_5ForSequenceClassification
+
+    shape = Shape(**sizes)
+    processor = _qwen3_vl_processor(shape)
+    processor.chat_template = processor.tokenizer.chat_template = PAIR_TEMPLATE
+    text = qwen_text(processor.tokenizer, shape)
+    text |= {"head_dim": shape.hidden // shape.heads, "layer_types": ["full_attention"] * shape.layers}
+    text["rope_parameters"] |= {"mrope_interleaved": True, "partial_rotary_factor": 1.0}
+    vision = {
+        "depth": 1,
+        "hidden_size": vision_hidden,
+        "intermediate_size": 4 * vision_hidden,
+        "num_heads": 4,
+        "out_hidden_size": shape.hidden,
+        "initializer_range": vision_hidden**-0.5,
+    }
+    config = Qwen3_5Config(text_config=text, vision_config=vision, num_labels=1, **qwen_marks(processor.tokenizer))
+    config.text_config.num_labels = 1
+    config.pad_token_id = processor.tokenizer.pad_token_id
+    with shape.seeded():
+        model = Qwen3_5ForSequenceClassification(config)
     return write_bare(folder, model, processor)
 
 

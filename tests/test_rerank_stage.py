@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from PIL import Image
 from sentence_transformers import CrossEncoder
 from typer.testing import CliRunner
 
-from _tiny import tiny_qwen3_vl
-from _tiny_reranker import tiny_reranker_backbone, tiny_text_reranker
+from _tiny import tiny_qwen3_vl, tiny_text_encoder
+from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_reranker_backbone, tiny_text_reranker
 from pagetune import Pipeline, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import DataError, ModelError, RecipeError
@@ -110,13 +111,62 @@ def test_labelled_pairs_are_trained_on_as_they_are(seeing: Path, rows: Path, tmp
         Pipeline(tmp_path / "plain", chosen(seeing, rows / "plain", "rerank.loss=margin")).fit()
 
 
-def test_a_teachers_margins_are_learned_and_kept(seeing: Path, rows: Path, tmp_path: Path) -> None:
-    recipe = chosen(seeing, rows / "plain", "rerank.loss=margin", f"rerank.teacher={seeing}", "rerank.epochs=2")
+def test_margins_of_labelled_pairs_need_two_pages_of_a_query(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    lone = chosen(seeing, rows / "labelled", "rerank.loss=margin")
+    with pytest.raises(DataError, match="each of 80 lists has one candidate"):
+        Pipeline(tmp_path / "lone", lone).fit()
+    graded = tmp_path / "graded"
+    shutil.copytree(rows / "labelled", graded)
+    lines = [json.loads(line) for line in (graded / "metadata.jsonl").read_text().splitlines()]
+    # Every query of a colour has three pages, the last of each colour one.
+    for place, line in enumerate(lines):
+        line |= {"query": f"{line['query'].split()[0]} shade {place // 12}", "label": -2.5 + place % 7}
+    (graded / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    summary = Pipeline(tmp_path / "ws", chosen(seeing, graded, "rerank.loss=margin")).fit()
+    assert summary["mix"]["text_to_image"] == {"lists": 12, "labelled": 36, "dropped": 4}
+    assert summary["mix"]["image_to_text"] == {"lists": 0, "labelled": 0, "dropped": 40}
+    assert list(summary["parity"]["directions"]) == ["text_to_image"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reranker that sees, as somebody published it."""
+    folder = tmp_path_factory.mktemp("trained") / "model"
+    return tiny_qwen3_vl_reranker(folder, vision_hidden=32, vision_layers=1, hidden=32, layers=1, heads=2)
+
+
+def test_a_teachers_margins_are_learned_and_kept(trained: Path, rows: Path, tmp_path: Path) -> None:
+    recipe = chosen(trained, rows / "plain", "rerank.loss=margin", f"rerank.teacher={trained}", "rerank.epochs=2")
     summary = Pipeline(tmp_path / "ws", recipe).fit()
     losses = [moment["loss"] for moment in summary["history"] if "loss" in moment]
     assert losses[-1] < 0.1, "the student begins as its teacher"
     kept = list((tmp_path / "ws" / "cache" / "teacher").rglob("*.f32"))
     assert sum(file.stat().st_size for file in kept) == 4 * 4 * sum(each["lists"] for each in summary["mix"].values())
+
+
+def test_cross_entropy_learns_a_teachers_probabilities(trained: Path, rows: Path, tmp_path: Path) -> None:
+    recipe = chosen(trained, rows / "plain", f"rerank.teacher={trained}", "rerank.directions=[text_to_image]")
+    summary = Pipeline(tmp_path / "ws", recipe).fit()
+    odds = np.concatenate([np.fromfile(file, "<f4") for file in (tmp_path / "ws" / "cache" / "teacher").rglob("*.f32")])
+    probable = 1 / (1 + np.exp(-odds.astype(np.float64)))
+    entropy = float(-(probable * np.log(probable) + (1 - probable) * np.log(1 - probable)).mean())
+    losses = [moment["loss"] for moment in summary["history"] if "loss" in moment]
+    # The student begins as its teacher: its loss is the entropy of what the teacher says, and no less is possible.
+    assert losses[0] == pytest.approx(entropy, abs=0.05)
+
+
+def test_a_teacher_that_has_learned_nothing_or_is_blind_is_refused(
+    seeing: Path, rows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pagetune import rerank_material
+
+    monkeypatch.setattr(rerank_material, "of_rows", lambda pipeline: pytest.fail("refused before any work"))
+    for name in (seeing, "light", tiny_text_encoder(tmp_path / "encoder", hidden=32, layers=1, heads=2)):
+        with pytest.raises(ModelError, match=rf"^rerank\.teacher={name} is no reranker yet[^\n]*$"):
+            Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", f"rerank.teacher={name}")).fit()
+    text = tiny_text_reranker(tmp_path / "text", hidden=32, layers=1, heads=2)
+    with pytest.raises(ModelError, match=r"reads words, and rerank\.name=.* is trained on pictures[^\n]*$"):
+        Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", f"rerank.teacher={text}")).fit()
 
 
 def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path) -> None:
@@ -149,6 +199,32 @@ def test_what_cannot_be_is_refused(seeing: Path, rows: Path, tmp_path: Path) -> 
         Pipeline(tmp_path / "ws", chosen(name, rows / "plain")).fit()
     with pytest.raises(RecipeError, match=r"rerank\.loss=margin needs rerank\.teacher"):
         load_recipe(None, ["rerank.loss=margin"])
+    with pytest.raises(RecipeError, match=r"rerank\.teacher=x: rerank\.loss=lambda needs grades"):
+        load_recipe(None, ["rerank.loss=lambda", "rerank.teacher=x"])
+
+
+def test_an_evaluation_whose_weight_is_gone_is_done_again(
+    seeing: Path, trained: Path, rows: Path, tmp_path: Path
+) -> None:
+    from pagetune.evaluation.rerank_use import FILE
+
+    retriever = tiny_qwen3_vl(tmp_path / "qwen", hidden=32, layers=1, heads=2, vision_hidden=32, vision_layers=1)
+    keys = [f"model.name={retriever}", "fit.epochs=0.5", "fit.batch_size=4", "fit.mini_batch_size=4"]
+    keys += [f"dataset.eval={rows / 'plain'}", "evaluate.rerank=true", "rerank.depth=5", "evaluate.resamples=100"]
+    pipeline = Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", *keys))
+    first = pipeline.run()["evaluate"]
+    assert [step.action for step in pipeline.plan()] == ["keep"] * 3
+    (file,) = (tmp_path / "ws" / "runs").rglob(FILE)
+    file.unlink()
+    assert pipeline.plan()[-1].reason == "the reranker's weight and calibration are gone"
+    assert pipeline.run()["evaluate"]["content"] == first["content"]
+    page = tmp_path / "ws" / "runs" / "evaluate" / "report.md"
+    assert f"by the reranker trained from {seeing.name}" in page.read_text()
+    # A published one by its name, beside the one that was trained.
+    pipeline.recipe = chosen(trained, rows / "plain", *keys, "kind=retriever")
+    pipeline.run()
+    assert f"scored again by {trained.name};" in page.read_text()
+    assert len(json.loads(file.read_text())) == 2
 
 
 def test_the_reranker_is_a_stage_only_where_the_recipe_has_one() -> None:
@@ -158,7 +234,7 @@ def test_the_reranker_is_a_stage_only_where_the_recipe_has_one() -> None:
     assert plain == ["read", "queries", "mine", "fit", "evaluate", "index"]
     published = {stage.name: stage for stage in stages_of(load_recipe(None, ["evaluate.rerank=true"]))}
     assert "rerank" not in published, "one that is published needs no training"
-    assert "rerank.depth" in published["evaluate"].keys
+    assert {"rerank.depth", "rerank.max_tokens", "rerank.dtype", "rerank.revision"} < set(published["evaluate"].keys)
     keys = ["kind=reranker", "evaluate.rerank=true"]
     trained = {stage.name: stage for stage in stages_of(load_recipe(None, keys))}
     assert "rerank" in trained["evaluate"].needs

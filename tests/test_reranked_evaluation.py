@@ -85,7 +85,7 @@ def test_documents_get_a_system_more_whose_weight_validation_chose(
     place_reranker(pipeline.workspace.create(), text_reranker(tmp_path))
     report, tuned = judged(tiny_model, pages, data, pipeline)
     found = rerank_documents(pipeline, report, tiny_model, tuned, data, pages)
-    use = load_use(pipeline.workspace.reranker)
+    use = load_use(pipeline.workspace, pipeline.recipe)
     assert use is not None
     assert use.mixture.queries == 10
     assert f"weight {use.mixture.weight:g}, the best on 10 validation queries" in found.conditions.reranked

@@ -69,10 +69,14 @@ RERANK_KEYS = (
     *(f"fit.{key}" for key in ("mask_probability", "lifted_share", "freeze_vision", "best", "parity")),
     *(f"fit.{key}" for key in ("bf16", "dropout", "gradient_checkpointing", "max_grad_norm")),
 )
-USED_KEYS = tuple(f"rerank.{key}" for key in ("name", "depth", "weight", "prompts", "min_pixels", "max_pixels"))
+USED_KEYS = (
+    *(f"rerank.{key}" for key in ("name", "revision", "architecture", "dtype", "attention", "depth", "weight")),
+    *(f"rerank.{key}" for key in ("prompts", "min_pixels", "max_pixels", "max_tokens")),
+)
+"""What decides the scores of a reranker in use, and what is made of them."""
 RERANK_OUTPUTS = ("reranker/modules.json",)
-RERANK = Stage("rerank", 1, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
-DATASET_RERANK = Stage("rerank", 1, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
+RERANK = Stage("rerank", 2, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
+DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
 """Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
 
 
@@ -289,8 +293,8 @@ class Pipeline:
         from pagetune.workspace import stamp_files
 
         named = [self.recipe.model.name, self.recipe.model.image_model]
-        if stage.name == "rerank":
-            named += [self.recipe.rerank.name, self.recipe.rerank.teacher]
+        if "rerank.name" in stage.keys:
+            named += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
         folders = [Path(name) for name in named if name and Path(name).is_dir()]
         return stamp_files(folders) if "model" in stage.keys else []
 
@@ -303,6 +307,11 @@ class Pipeline:
         missing = [name for name in stage.outputs if not (self.workspace.root / name).exists()]
         if missing:
             return f"{missing[0]} is gone"
+        if stage.name == "evaluate" and self.recipe.evaluate.rerank:
+            from pagetune.evaluation.rerank_use import has_use
+
+            if not has_use(self.workspace, self.recipe):
+                return "the reranker's weight and calibration are gone"
         parts = self._parts(stage)
         # What was recorded by a version that read more of the recipe is compared by what is read now.
         had = record["parts"] | {"recipe": only(record["parts"].get("recipe", {}), stage.keys)}

@@ -73,6 +73,15 @@ class Recipe(Section):
             raise ValueError("rerank.loss=margin needs rerank.teacher, the reranker whose margins are learned")
         return self
 
+    @model_validator(mode="after")
+    def _grades_are_no_teachers(self) -> Recipe:
+        if self.rerank.loss == "lambda" and self.rerank.teacher is not None:
+            raise ValueError(
+                f"rerank.teacher={self.rerank.teacher}: rerank.loss=lambda needs grades, a teacher gives scores; set "
+                "rerank.loss to margin, listnet or bce, or leave out rerank.teacher"
+            )
+        return self
+
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every key present."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -133,7 +133,11 @@ class RerankRecipe(Section):
         "bce",
         description="binary cross-entropy, LambdaLoss, ListNet, or margins of a teacher's scores or labels (MarginMSE)",
     )
-    teacher: str | None = Field(None, description="loss=margin: the reranker that is learned from, as `name`")
+    teacher: str | None = Field(
+        None,
+        description="a trained reranker, as `name`, whose scores are learned instead of labels: probabilities (bce), "
+        "log-odds (listnet, margin)",
+    )
     epochs: float = Field(1.0, gt=0, description="passes over the examples")
     max_examples: int | None = Field(None, ge=1, description="queries to train on, at most; none: all")
     batch_size: int = Field(64, ge=2, description="pairs a step (of whole queries)")

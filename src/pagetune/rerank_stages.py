@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pagetune.examples.rerank import RerankSet
     from pagetune.models.reranker_card import RerankFacts
     from pagetune.pipeline import Pipeline
+    from pagetune.recipe import RerankRecipe
     from pagetune.training.rerank import RerankReport
 
 Summary = dict[str, Any]
@@ -22,16 +23,18 @@ GATED = 16
 def do_rerank(pipeline: Pipeline) -> Summary:
     """Examples into a finetuned reranker, in every direction that the recipe names."""
     from pagetune.errors import ModelError
+    from pagetune.evaluation.rerank_use import content_of
+    from pagetune.examples.rerank import without_lone_pairs
     from pagetune.models.reranker import architecture_of, load_reranker, sees
     from pagetune.models.reranker_saving import save_reranker
-    from pagetune.models.saving import ADAPTER, CARD
     from pagetune.rerank_material import of_documents, of_rows
     from pagetune.training.rerank import fit_reranker
     from pagetune.training.rerank_judging import RerankEvaluator
-    from pagetune.workspace import folder_digest
+    from pagetune.training.rerank_losses import POINTWISE
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     model = load_reranker(recipe.rerank)
+    _check_teacher(recipe.rerank, model)
     if recipe.dataset.train is None:
         train, judged, about = of_documents(pipeline, model)
     elif sees(model):
@@ -41,6 +44,8 @@ def do_rerank(pipeline: Pipeline) -> Summary:
             f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
             "a reranker or a model that takes images"
         )
+    if recipe.rerank.loss not in POINTWISE:
+        train = without_lone_pairs(train)
     progress.say(f"rerank: {architecture_of(model)}, {_told(train)}")
     train = _taught(pipeline, train)
     report = fit_reranker(
@@ -55,9 +60,8 @@ def do_rerank(pipeline: Pipeline) -> Summary:
 
     facts = _facts(report, about)
     parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
-    content = folder_digest(workspace.reranker, without=(CARD, ADAPTER))
     return {
-        "content": content,
+        "content": content_of(workspace.reranker),
         "architecture": architecture_of(model),
         **about,
         **report.summary(),
@@ -69,9 +73,8 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
     """With the teacher's scores for labels, where the recipe has one."""
     from pagetune.errors import DataError
     from pagetune.models.reranker import load_reranker
-    from pagetune.recipe import RerankRecipe
     from pagetune.training.streaming import feeding_workers
-    from pagetune.training.teacher import teach
+    from pagetune.training.teacher import as_probabilities, teach
 
     recipe = pipeline.recipe
     own = recipe.rerank
@@ -81,11 +84,40 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
                 "rerank.loss=margin: the dataset has no column 'label' of scores; add it, or set rerank.teacher"
             )
         return train
-    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
-    teacher = load_reranker(RerankRecipe(name=own.teacher, max_tokens=own.max_tokens, **kept))
+    teacher = load_reranker(_teacher(own, own.teacher))
     workers = feeding_workers(recipe.fit, teacher) if train.pictures is not None else 0
     cache = pipeline.workspace.cache / "teacher"
-    return teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+    taught = teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+    return as_probabilities(taught) if own.loss == "bce" else taught
+
+
+def _teacher(own: RerankRecipe, name: str) -> RerankRecipe:
+    """The recipe that loads the teacher: its own template and prompts, the student's machine and pages."""
+    from pagetune.recipe import RerankRecipe
+
+    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
+    return RerankRecipe(name=name, max_tokens=own.max_tokens, **kept)
+
+
+def _check_teacher(own: RerankRecipe, model: Any) -> None:
+    """Refuse a teacher that has learned nothing, or that cannot read what `model` is shown. Raises ModelError."""
+    from pagetune.errors import ModelError
+    from pagetune.models.reranker import sees
+    from pagetune.models.reranker_specs import read_config, resolve_reranker, sees_by
+
+    if own.teacher is None:
+        return
+    spec = resolve_reranker(_teacher(own, own.teacher))
+    if not spec.saved:
+        raise ModelError(
+            f"rerank.teacher={own.teacher} is no reranker yet: its head would be new, and its scores chance; name a "
+            "trained one, such as a workspace's folder reranker/ or a published reranker"
+        )
+    if sees(model) and not sees_by(read_config(spec.base)):
+        raise ModelError(
+            f"rerank.teacher={own.teacher} reads words, and rerank.name={own.name} is trained on pictures of pages; "
+            "name a teacher that takes images"
+        )
 
 
 def _gated(train: RerankSet) -> list[tuple[Any, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import FUSED, TUNED, Encoded, EvaluationReport
-from pagetune.evaluation.rerank_use import RerankUse, has_reranker, open_reranker, use_of
+from pagetune.evaluation.rerank_use import RerankUse, made_from, open_reranker, use_of, uses_trained
 from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight, rerank_run, score_shortlists
 
 if TYPE_CHECKING:
@@ -120,13 +120,11 @@ def rerank_report(
 ) -> EvaluationReport:
     """The report with the reranked system, its weight the recipe's, or the best on validation; that is kept."""
     recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
+    use = RerankUse()
     if validation is not None and validation.run:
         scores = _score(pipeline, reranker, validation)
-        name = "" if has_reranker(workspace) else recipe.name
-        use = RerankUse(
-            choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels), name
-        )
-        use.save(workspace.reranker)
+        use = RerankUse(choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels))
+    use.save(workspace, pipeline.recipe)
     mixture = use_of(workspace, pipeline.recipe).mixture
     run = rerank_run(test.run, _score(pipeline, reranker, test), mixture.weight)
     about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(pipeline)}; {mixture.about}"
@@ -179,9 +177,13 @@ def _before(report: EvaluationReport) -> str:
 
 
 def _name(pipeline: Pipeline) -> str:
-    name = pipeline.recipe.rerank.name
+    """As training recorded what the workspace's own was made from; else as the recipe has it."""
+    trained = uses_trained(pipeline.workspace, pipeline.recipe)
+    name = made_from(pipeline.workspace) if trained else pipeline.recipe.rerank.name
+    if name is None:
+        return f"the reranker in {pipeline.workspace.reranker.name}"
     shown = Path(name).name if Path(name).is_absolute() else name
-    return f"the reranker trained from {shown}" if has_reranker(pipeline.workspace) else shown
+    return f"the reranker trained from {shown}" if trained else shown
 
 
 def _validation(queries: Sequence[Query], qrels: Qrels, pages: Sequence[Page], seed: int) -> list[Query]:

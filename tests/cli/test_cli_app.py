@@ -88,6 +88,28 @@ def test_mistakes_are_one_line(
     assert result.stderr.count("\n") == 1
 
 
+def test_the_model_that_fit_is_given_is_of_what_the_recipe_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pagetune.pipeline import Pipeline
+    from pagetune.recipe import Recipe
+
+    found: list[Recipe] = []
+    monkeypatch.setattr(Pipeline, "plan", lambda self, until=None: found.append(self.recipe) or [])
+    workspace = tmp_path / "ws"
+    fit = ["fit", "-m", "some/model", "--dry-run", "-w", str(workspace)]
+    (tmp_path / "mine.yaml").write_text("kind: reranker\n")
+    for more in ([], ["kind=reranker"], ["-r", str(tmp_path / "mine.yaml")], ["kind= reranker"]):
+        assert CliRunner().invoke(app, [*fit, *more]).exit_code == 0
+    workspace.mkdir()
+    (workspace / "recipe.yaml").write_text("kind: reranker\n")
+    for more in ([], ["kind=retriever"]):
+        assert CliRunner().invoke(app, [*fit, *more]).exit_code == 0
+    names = [(recipe.model.name, recipe.rerank.name) for recipe in found]
+    as_model, as_reranker = ("some/model", "light"), ("light", "some/model")
+    assert names == [as_model, as_reranker, as_reranker, as_reranker, as_reranker, as_model]
+
+
 def test_a_folder_that_is_not_a_workspace_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "ws").mkdir()
     (tmp_path / "ws" / "thesis.txt").write_text("mine")

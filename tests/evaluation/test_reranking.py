@@ -13,7 +13,20 @@ from pagetune.evaluation.evaluate import RERANKED, EvaluationReport
 from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.output import write_run
 from pagetune.evaluation.ranking import ranking
-from pagetune.evaluation.rerank_use import FILE, Mixture, RerankUse, load_use, open_reranker, use_of
+from pagetune.evaluation.rerank_use import (
+    FILE,
+    UNFITTED,
+    Mixture,
+    RerankUse,
+    content_of,
+    has_use,
+    load_use,
+    made_from,
+    not_evaluated,
+    open_reranker,
+    use_of,
+    uses_trained,
+)
 from pagetune.evaluation.reranking import (
     add_reranked,
     blend,
@@ -25,6 +38,7 @@ from pagetune.evaluation.reranking import (
 )
 from pagetune.models.calibration import Calibration
 from pagetune.models.page_pairs import EveryPassage
+from pagetune.models.reranker import architecture_of
 from pagetune.recipe import load_recipe
 from pagetune.workspace import Workspace
 
@@ -141,20 +155,65 @@ def test_the_report_has_one_system_more_compared_with_its_shortlist(report: Eval
         assert "the first pages again" in text
 
 
-def test_the_use_of_a_reranker_is_kept_beside_it(tmp_path: Path) -> None:
+def trained(workspace: Workspace, content: str, name: str = "light") -> None:
+    """As if the stage had trained a reranker."""
+    workspace.reranker.mkdir(exist_ok=True)
+    (workspace.reranker / "modules.json").write_text(content)
+    parts = {"recipe": load_recipe(None, [f"rerank.name={name}"]).model_dump(mode="json")}
+    workspace.finish("rerank", parts, {"content": content_of(workspace.reranker)})
+
+
+def test_the_use_of_a_reranker_outlives_it_and_is_of_no_other(tmp_path: Path) -> None:
+    workspace, recipe = Workspace(tmp_path / "ws").create(), load_recipe()
+    trained(workspace, "one")
     use = RerankUse(Mixture(0.35, 80, 0.04), Calibration(0.5, -1.0, 4000))
-    use.save(tmp_path / "reranker")
-    assert load_use(tmp_path / "reranker") == use
-    assert load_use(tmp_path / "reranker", "Qwen/Qwen3-VL-Reranker-2B") is None
-    assert load_use(tmp_path / "nowhere") is None
-    (tmp_path / "reranker" / FILE).write_text("{}")
-    with pytest.raises(ModelError, match="damaged"):
-        load_use(tmp_path / "reranker")
+    use.save(workspace, recipe)
+    assert load_use(workspace, recipe) == use
+    assert not_evaluated(workspace, recipe) is None
+    trained(workspace, "another")
+    assert load_use(workspace, recipe) is None
+    assert use_of(workspace, recipe) == RerankUse(Mixture(UNFITTED))
+    line = not_evaluated(workspace, recipe) or ""
+    assert "weight 0.5" in line
+    assert "pagetune evaluate --rerank" in line
+    assert "weight" not in (not_evaluated(workspace, load_recipe(None, ["rerank.weight=0.8"])) or "")
+    other = RerankUse(Mixture(0.2, 80, 0.04))
+    other.save(workspace, recipe)
+    trained(workspace, "one")
+    assert load_use(workspace, recipe) == use, "the same content again"
+    workspace.forget("rerank")
+    assert load_use(workspace, recipe) == use, "found by its content without a record of its training"
+    (file,) = workspace.runs.rglob(FILE)
+    for damage, fault in (("{", "damaged"), ("[]", "a list, not an object")):
+        file.write_text(damage)
+        with pytest.raises(ModelError, match=fault):
+            load_use(workspace, recipe)
+        assert not has_use(workspace, recipe)
+    other.save(workspace, recipe)
+    assert load_use(workspace, recipe) == other, "an evaluation mends it"
+
+
+def test_another_published_reranker_that_the_recipe_names_is_meant(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "ws").create()
+    one, other = (str(tiny_text_reranker(tmp_path / name, hidden=32)) for name in ("one", "other"))
+    means_other = load_recipe(None, [f"rerank.name={other}"])
+    assert not uses_trained(workspace, means_other), "none was trained"
+    trained(workspace, "made from one", one)
+    assert uses_trained(workspace, load_recipe(None, [f"rerank.name={one}"]))
+    assert uses_trained(workspace, load_recipe()), "light alone is no reranker"
+    assert uses_trained(workspace, load_recipe(None, [f"rerank.name={other}", "kind=reranker"])), "it trains one"
+    assert not uses_trained(workspace, means_other)
+    RerankUse(Mixture(0.7, 80, 0.04)).save(workspace, means_other)
+    assert load_use(workspace, load_recipe(None, [f"rerank.name={one}"])) is None
+    assert architecture_of(open_reranker(workspace, means_other)) == "text"
+    assert made_from(workspace) == one
+    workspace.forget("rerank")
+    assert uses_trained(workspace, means_other), "nobody knows what it was made from"
 
 
 def test_a_weight_of_the_recipe_wins_and_a_workspace_without_a_reranker_says_so(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "ws").create()
-    RerankUse(Mixture(0.35, 80, 0.04), name="light").save(workspace.reranker)
+    RerankUse(Mixture(0.35, 80, 0.04)).save(workspace, load_recipe())
     assert use_of(workspace, load_recipe()).mixture.weight == 0.35
     assert use_of(workspace, load_recipe(None, ["rerank.weight=0.8"])).mixture == Mixture(0.8)
     with pytest.raises(WorkspaceError, match="pagetune fit kind=reranker"):

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from pagetune.errors import DataError
-from pagetune.examples.rerank import Mix, RankedList, label_lists, lists_of_examples
+from pagetune.examples.rerank import Mix, RankedList, label_lists, lists_of_examples, without_lone_pairs
 from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
 from pagetune.examples.rerank_shortlists import shortlists
 from pagetune.examples.rerank_sides import PagePassages
@@ -140,6 +140,19 @@ def test_labelled_pairs_are_lists_of_each_side_by_content():
     assert made.lists["text_to_image"] == [RankedList("q", (1, 2), (1.0, 0.0)), RankedList("r", (12,), (0.5,))]
     assert made.lists["image_to_text"] == [RankedList(1, ("q",), (1.0,)), RankedList(2, ("q", "r"), (0.0, 0.5))]
     assert made.pairs == 6
+
+
+def test_lists_of_one_candidate_have_no_order_to_learn():
+    pairs = [("q", 1, 1.0), ("q", 2, 0.0), ("r", 12, 0.5)]
+    kept = without_lone_pairs(label_lists(pairs, BOTH, Numbered()))
+    assert kept.lists["text_to_image"] == [RankedList("q", (1, 2), (1.0, 0.0))]
+    assert kept.lists["image_to_text"] == [RankedList(2, ("q", "r"), (0.0, 0.5))]
+    assert kept.mix == {name: {"lists": 1, "labelled": 2, "dropped": 1} for name in BOTH}
+    whole = label_lists([("q", 1, 1.0), ("q", 2, 0.0)], BOTH, Numbered())
+    assert without_lone_pairs(whole).lists == {"text_to_image": whole.lists["text_to_image"]}
+    assert without_lone_pairs(whole).mix["image_to_text"] == {"lists": 0, "labelled": 0, "dropped": 2}
+    with pytest.raises(DataError, match=r"each of 2 lists has one candidate.*rerank\.loss=bce"):
+        without_lone_pairs(label_lists([("q", 1, 1.0)], BOTH, Numbered()))
 
 
 def rows(count: int, picture_maker) -> list[dict]:

@@ -22,7 +22,7 @@ from pagetune.errors import ModelError, ParityError
 from pagetune.models.adapters import add_adapters, has_adapters, merge_adapters
 from pagetune.models.quiet import quiet
 from pagetune.models.rerank_answers import direction_of, pair_scores
-from pagetune.models.rerank_parity import EXACT, RememberedScores, check_rerank_parity, remember_scores
+from pagetune.models.rerank_parity import EXACT, HALF_MERGED, RememberedScores, check_rerank_parity, remember_scores
 from pagetune.models.reranker import architecture_of, load_reranker
 from pagetune.models.reranker_card import RerankFacts
 from pagetune.models.reranker_saving import save_reranker
@@ -190,6 +190,18 @@ def test_an_adapted_reranker_is_merged_described_and_scores_as_trained(
     assert "Given a page, judge" in card
     assert "pipeline_tag: text-ranking" in card
     assert str(base) not in card
+
+
+@pytest.mark.parametrize("architecture", ["logit", "pooled"])
+def test_merging_in_half_precision_passes_with_room_to_spare(architecture: Any, base: Path) -> None:
+    rerank = RerankRecipe(name=str(base), architecture=architecture, dtype="bfloat16")
+    for size in (0.02, 0.1):
+        model = adapted(Recipe(rerank=rerank, lora=LoraRecipe(rank=2)), size)
+        trained = remember_scores(model, pairs())
+        merge_adapters(model)
+        step = check_rerank_parity(model, pairs(), recipe=rerank, trained=trained).steps[0]
+        assert (step.name, step.allowed) == ("merged", HALF_MERGED)
+        assert step.difference < HALF_MERGED / 3
 
 
 def test_an_adapter_that_was_taken_off_is_named(base: Path, tmp_path: Path) -> None:

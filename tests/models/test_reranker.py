@@ -304,6 +304,20 @@ def test_a_published_text_reranker(tmp_path: Path) -> None:
     assert task_prompt(model, "text_to_image") is None
 
 
+def test_a_published_classifier_that_sees(tmp_path: Path) -> None:
+    folder = _tiny_reranker.tiny_seeing_classifier(tmp_path / "classifier", hidden=64, words=("ledger", "camshaft"))
+    model = load_reranker(RerankRecipe(name=str(folder)))
+    assert (architecture_of(model), sees(model)) == ("text", True)
+    single = pair_scores(model, pairs(), 1)
+    assert np.std(single) > 0.05
+    np.testing.assert_allclose(pair_scores(model, pairs()), single, atol=1e-4)
+    again = load_reranker(RerankRecipe(), saved(model, tmp_path / "saved"))
+    np.testing.assert_allclose(pair_scores(again, pairs()), single, atol=1e-5)
+    refuse(changed(folder, tmp_path / "deaf", set_template(USER_ONLY)), "does not carry a query and a page")
+    bare = changed(folder, tmp_path / "bare", lambda place: (place / "chat_template.jinja").unlink())
+    refuse(bare, "no chat template to put a query and a page into")
+
+
 # Refusals.
 
 
@@ -334,6 +348,27 @@ def test_a_head_that_is_not_in_the_checkpoint_is_refused(tmp_path: Path, publish
     refuse(changed(published, tmp_path / "headless", behead), "wrong head", "lm_head.weight", "random")
 
 
+def test_weights_that_are_pickled_are_looked_at_too(tmp_path: Path, published: Path, backbone: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    def pickle(folder: Path, head: torch.Tensor | None = None) -> None:
+        config = json.loads((folder / "config.json").read_text())
+        config["tie_word_embeddings"] = config["text_config"]["tie_word_embeddings"] = False
+        (folder / "config.json").write_text(json.dumps(config))
+        weights = {k: v for k, v in load_file(folder / "model.safetensors").items() if "lm_head" not in k}
+        torch.save(weights | ({} if head is None else {"lm_head.weight": head}), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").unlink()
+
+    refuse(changed(published, tmp_path / "headless", pickle), "wrong head", "lm_head.weight", "random")
+    vocabulary = load_file(backbone / "model.safetensors")["model.language_model.embed_tokens.weight"]
+    head = torch.randn(vocabulary.shape, generator=torch.Generator().manual_seed(0)) / 8
+    whole = changed(backbone, tmp_path / "whole", lambda folder: pickle(folder, head))
+    both = [load_reranker(RerankRecipe(name=str(whole), architecture=each)) for each in ("logit", "pooled")]
+    logit, pooled = (pair_scores(model, pairs()) for model in both)
+    np.testing.assert_allclose(pooled, logit, atol=1e-4)
+
+
 def test_a_missing_generation_prompt_is_refused(tmp_path: Path, published: Path, backbone: Path) -> None:
     untold = set_value("sentence_bert_config.json", "processing_kwargs", {})
     refuse(changed(published, tmp_path / "untold", untold), "would add a generation prompt", "add_generation_prompt")
@@ -341,6 +376,15 @@ def test_a_missing_generation_prompt_is_refused(tmp_path: Path, published: Path,
     never = changed(backbone, tmp_path / "never", set_template(template))
     for architecture in ("logit", "pooled"):
         refuse(never, "ends with '<|im_end|>'", "no generation prompt", architecture=architecture)
+    for end in ("</Document>", "<end_of_turn>\n", '".'):
+        other = template.replace("<|im_end|>", end)
+        place = changed(backbone, tmp_path / f"end{len(end)}", set_template(other))
+        refuse(place, "nothing behind the page", end.strip(), "no generation prompt")
+    for opening in ("<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n", "\nRelevant:", "[/INST]"):
+        fixed = changed(
+            backbone, tmp_path / f"open{len(opening)}", set_template(template.replace("<|im_end|>", opening))
+        )
+        assert architecture_of(load_reranker(RerankRecipe(name=str(fixed)))) == "logit", "it opens the answer always"
 
 
 def test_a_template_without_roles_is_refused(tmp_path: Path, published: Path, backbone: Path) -> None:
@@ -353,6 +397,22 @@ def test_a_template_without_roles_is_refused(tmp_path: Path, published: Path, ba
     refuse(changed(backbone, tmp_path / "blind", set_template(blind)), "an image as the 'document'")
     untaught = changed(backbone, tmp_path / "none", lambda folder: (folder / "chat_template.jinja").unlink())
     refuse(untaught, "no chat template")
+
+
+def test_a_published_reranker_that_does_not_say_how_it_answers_is_refused(backbone: Path, tmp_path: Path) -> None:
+    named = changed(backbone, tmp_path / "Some-Reranker-2B", lambda folder: None)
+    refuse(named, "is one already, by its name", "no modules.json", "set rerank.architecture")
+    assert architecture_of(load_reranker(RerankRecipe(name=str(named), architecture="pooled"))) == "pooled"
+
+    def describe(folder: Path) -> None:
+        (folder / "README.md").write_text("---\npipeline_tag: text-ranking\n---\n# A model\n")
+
+    refuse(changed(backbone, tmp_path / "model", describe), "is one already, by its card")
+
+    def mislead(folder: Path) -> None:
+        (folder / "README.md").write_text("---\npipeline_tag: [\n---\n")
+
+    assert architecture_of(load_reranker(RerankRecipe(name=str(changed(backbone, tmp_path / "m", mislead))))) == "logit"
 
 
 def test_answers_of_more_than_one_token_are_refused(backbone: Path, published: Path) -> None:

@@ -15,7 +15,7 @@ from pagetune.models.reranker import load_reranker
 from pagetune.recipe import FitRecipe, RerankRecipe
 from pagetune.training import teacher
 from pagetune.training.distillation import distil
-from pagetune.training.teacher import teach
+from pagetune.training.teacher import as_probabilities, teach
 
 WORDS = ["apple", "bridge", "candle", "desert", "engine", "forest"]
 
@@ -73,6 +73,8 @@ def test_a_teacher_scores_each_list_once(tmp_path, monkeypatch):
     wanted = model.predict(pairs, activation_fn=torch.nn.Identity())
     found = [label for each in taught.lists["text_to_image"] for label in each.labels]
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    probable = [label for each in as_probabilities(taught).lists["text_to_image"] for label in each.labels]
+    np.testing.assert_allclose(probable, model.predict(pairs), rtol=1e-4)
     scored = []
     real = teacher.score_lists
     monkeypatch.setattr(teacher, "score_lists", lambda *given, **more: scored.append(given) or real(*given, **more))

@@ -13,6 +13,7 @@ import typer
 
 if TYPE_CHECKING:
     from pagetune.pipeline import Pipeline
+    from pagetune.recipe import Recipe
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,11 +95,19 @@ def make_pipeline(
     documents: Sequence[Path] = (),
     quiet: bool = False,
 ) -> Pipeline:
-    """The pipeline of a workspace: its own recipe where it has one, then the given recipe and overrides."""
+    """The pipeline of a workspace, with the recipe that holds for it."""
     from pagetune.cli.console import make_progress
-    from pagetune.errors import RecipeError
     from pagetune.models.hardware import keep_freed_memory
     from pagetune.pipeline import Pipeline
+
+    chosen = choose_recipe(workspace, recipe, overrides)
+    keep_freed_memory()
+    return Pipeline(workspace, chosen, documents=documents, progress=make_progress(quiet))
+
+
+def choose_recipe(workspace: Path, recipe: str | None, overrides: Sequence[str] | None) -> Recipe:
+    """The given recipe, else the workspace's own where it has one, then the overrides. Raises RecipeError."""
+    from pagetune.errors import RecipeError
     from pagetune.recipe import load_recipe
 
     paths, keys, named = sort_arguments(overrides or [])
@@ -108,8 +117,7 @@ def make_pipeline(
     saved = workspace / "recipe.yaml"
     if source is None and saved.exists():
         source = saved
-    keep_freed_memory()
-    return Pipeline(workspace, load_recipe(source, keys), documents=documents, progress=make_progress(quiet))
+    return load_recipe(source, keys)
 
 
 def run_stage(

@@ -15,6 +15,7 @@ from pagetune.cli.common import (
     QuietOption,
     RecipeOption,
     WorkspaceOption,
+    choose_recipe,
     one_line_errors,
     run_stage,
 )
@@ -42,6 +43,9 @@ def fit(
         workspace = documents
     elif documents is not None:
         read = [documents]
-    named = "rerank.name" if "kind=reranker" in (overrides or []) else "model.name"
-    keys = [*(overrides or []), *([f"{named}={model}"] if model else [])]
+    keys = list(overrides or [])
+    if model is not None:
+        # What is trained may be said by the recipe that is given, or by the workspace's own.
+        trains = choose_recipe(workspace, recipe, keys).kind
+        keys.append(f"{'rerank' if trains == 'reranker' else 'model'}.name={model}")
     run_stage("fit", workspace, recipe, keys, documents=read, dry_run=dry_run, as_json=as_json, quiet=quiet)

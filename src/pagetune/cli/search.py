@@ -42,6 +42,7 @@ def search(
     """Find pages: rank, score, document, page, snippet; with --rerank the reranker's relevance, 0 to 1, too."""
     import sys
 
+    from pagetune.cli.console import make_progress
     from pagetune.errors import SearchError
     from pagetune.search.engine import SearchEngine
     from pagetune.workspace import Workspace
@@ -52,9 +53,9 @@ def search(
     place = Workspace(workspace).open()
     if mode != "lexical":
         place.check("fit")
-    engine = SearchEngine(place)
-    hits = engine.search(query.strip(), count, documents=document or None, mode=mode, rerank=rerank, deadline=deadline)
-    saved = engine.save_images(hits, save_images) if save_images is not None else []
+    with SearchEngine(place, progress=make_progress()) as engine:
+        hits = engine.search(query.strip(), count, document or None, mode, rerank=rerank, deadline=deadline)
+        saved = engine.save_images(hits, save_images) if save_images is not None else []
     if as_json:
         print_json([asdict(hit) for hit in hits])
         return

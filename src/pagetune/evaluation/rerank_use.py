@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError, WorkspaceError
 from pagetune.models.calibration import Calibration
-from pagetune.workspace import Workspace, write_atomically
+from pagetune.workspace import Workspace, fingerprint, folder_digest, stamp_files, write_atomically
 
 if TYPE_CHECKING:
     from pagetune.recipe import Recipe
@@ -40,29 +40,57 @@ class Mixture:
 
 @dataclass(frozen=True, slots=True)
 class RerankUse:
-    """What validation said of a reranker. `name`: the recipe's; empty for the one that was trained."""
+    """What validation said of a reranker; as it stands here where there was none to ask."""
 
     mixture: Mixture = Mixture(UNFITTED)
     calibration: Calibration = field(default_factory=Calibration)
-    name: str = ""
 
-    def save(self, folder: Path) -> None:
-        """Keep it in the reranker's folder."""
-        write_atomically(folder / FILE, json.dumps(asdict(self), indent=1))
+    def save(self, workspace: Workspace, recipe: Recipe) -> None:
+        """Keep it for the reranker that this recipe means, beside what is kept for others."""
+        try:
+            kept = _read(workspace)
+        except ModelError:
+            kept = {}
+        kept[key_of(workspace, recipe)] = asdict(self)
+        write_atomically(_file(workspace), json.dumps(kept, indent=1))
 
 
-def load_use(folder: Path, name: str = "") -> RerankUse | None:
-    """What was kept for the reranker of this name; None where nothing was. Raises ModelError for a damaged file."""
-    file = folder / FILE
-    if not file.is_file():
+def load_use(workspace: Workspace, recipe: Recipe) -> RerankUse | None:
+    """What was kept for the reranker that this recipe means; None where nothing was. Raises ModelError for a damaged
+    file."""
+    found = _read(workspace).get(key_of(workspace, recipe))
+    if found is None:
         return None
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-        use = RerankUse(Mixture(**found["mixture"]), Calibration(**found["calibration"]), str(found["name"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ModelError(f"{file} is damaged ({reason}); delete it and run: pagetune evaluate --rerank") from None
-    return use if use.name == name else None
+        return RerankUse(Mixture(**found["mixture"]), Calibration(**found["calibration"]))
+    except (KeyError, TypeError) as error:
+        raise _damaged(workspace, error) from None
+
+
+def has_use(workspace: Workspace, recipe: Recipe) -> bool:
+    """Whether something is kept for it that can be read."""
+    try:
+        return load_use(workspace, recipe) is not None
+    except ModelError:
+        return False
+
+
+def key_of(workspace: Workspace, recipe: Recipe) -> str:
+    """What tells the reranker that this recipe means from every other: its content; of a published one its name."""
+    name, revision = recipe.rerank.name, recipe.rerank.revision
+    if not uses_trained(workspace, recipe):
+        files = stamp_files([Path(name)]) if Path(name).is_dir() else []
+        return f"{name} {revision or ''} {fingerprint(files) if files else ''}".strip()
+    if (record := workspace.finished("rerank")) is not None:
+        return str(record["summary"]["content"])
+    return content_of(workspace.reranker)
+
+
+def content_of(folder: Path) -> str:
+    """A digest of a trained reranker: all of it but what is said about it."""
+    from pagetune.models.saving import ADAPTER, CARD
+
+    return folder_digest(folder, without=(CARD, ADAPTER))
 
 
 def has_reranker(workspace: Workspace) -> bool:
@@ -70,15 +98,37 @@ def has_reranker(workspace: Workspace) -> bool:
     return (workspace.reranker / "modules.json").is_file()
 
 
+def made_from(workspace: Workspace) -> str | None:
+    """The name of what the trained reranker was made from; None where its training left no record."""
+    record = workspace.finished("rerank")
+    return None if record is None else str(record["parts"]["recipe"]["rerank"]["name"])
+
+
+def uses_trained(workspace: Workspace, recipe: Recipe) -> bool:
+    """Whether the recipe means the reranker that was trained here.
+
+    It does where there is one; unless it trains none (`kind`) and `rerank.name` is another published reranker than the
+    one that this was made from. Raises ModelError where what it names cannot be looked at.
+    """
+    from pagetune.models.reranker_specs import resolve_reranker
+
+    if not has_reranker(workspace):
+        return False
+    base = made_from(workspace)
+    if recipe.kind == "reranker" or base is None or _known_as(base) == _known_as(recipe.rerank.name):
+        return True
+    return not resolve_reranker(recipe.rerank).saved
+
+
 def open_reranker(workspace: Workspace, recipe: Recipe) -> Any:
-    """The workspace's trained reranker, else the published one that the recipe names.
+    """The reranker that the recipe means: the workspace's trained one, or a published one that it names.
 
     Raises WorkspaceError where neither is there: a backbone alone scores by chance.
     """
     from pagetune.models.reranker import load_reranker
     from pagetune.models.reranker_specs import resolve_reranker
 
-    if has_reranker(workspace):
+    if uses_trained(workspace, recipe):
         workspace.check("rerank")
         return load_reranker(recipe.rerank, workspace.reranker)
     if recipe.rerank.name == "light" or not resolve_reranker(recipe.rerank).saved:
@@ -91,8 +141,46 @@ def open_reranker(workspace: Workspace, recipe: Recipe) -> Any:
 
 def use_of(workspace: Workspace, recipe: Recipe) -> RerankUse:
     """How the reranker is to be used: as the recipe says, else as validation said, else half and half."""
-    name = "" if has_reranker(workspace) else recipe.rerank.name
-    kept = load_use(workspace.reranker, name) or RerankUse(Mixture(UNFITTED), name=name)
-    if recipe.rerank.weight == "auto":
-        return kept
-    return RerankUse(Mixture(recipe.rerank.weight), kept.calibration, name)
+    kept = load_use(workspace, recipe) or RerankUse()
+    return kept if recipe.rerank.weight == "auto" else RerankUse(Mixture(recipe.rerank.weight), kept.calibration)
+
+
+def not_evaluated(workspace: Workspace, recipe: Recipe) -> str | None:
+    """What it means that no evaluation of the reranker at hand is kept, in a line; None where one is."""
+    if load_use(workspace, recipe) is not None:
+        return None
+    weight = f"weight {UNFITTED:g} and " if recipe.rerank.weight == "auto" else ""
+    return (
+        f"rerank: this reranker has not been evaluated here: {weight}relevance without calibration; run: "
+        f"pagetune evaluate --rerank -w {workspace.root}"
+    )
+
+
+def _known_as(name: str) -> str:
+    """The Hub id of a preset; any other name as it is."""
+    from pagetune.models.reranker_presets import find_reranker
+
+    preset = find_reranker(name)
+    return name if preset is None else preset.hub_id
+
+
+def _file(workspace: Workspace) -> Path:
+    # Not in the reranker's own folder, which the next training replaces.
+    return workspace.runs / "rerank" / FILE
+
+
+def _read(workspace: Workspace) -> dict[str, Any]:
+    try:
+        found = json.loads(_file(workspace).read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise TypeError(f"a {type(found).__name__}, not an object")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError) as error:
+        raise _damaged(workspace, error) from None
+    return found
+
+
+def _damaged(workspace: Workspace, error: Exception) -> ModelError:
+    reason = " ".join(str(error).split())
+    return ModelError(f"{_file(workspace)} is damaged ({reason}); run: pagetune evaluate --rerank -w {workspace.root}")

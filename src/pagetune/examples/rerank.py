@@ -284,6 +284,29 @@ def label_lists(
     return RerankSet(lists, pictures, mix)
 
 
+def without_lone_pairs(chosen: RerankSet) -> RerankSet:
+    """Without the lists of one candidate, which have no order to learn; `mix` counts them as `dropped`.
+
+    Raises DataError where no other is left.
+    """
+    lists = {direction: [each for each in found if len(each.labels) > 1] for direction, found in chosen.lists.items()}
+    if not any(lists.values()):
+        raise DataError(
+            f"each of {len(chosen)} lists has one candidate: there is no order to learn; give queries several labelled "
+            "pages, or set rerank.loss=bce, which learns from pairs"
+        )
+    mix = dict(chosen.mix)
+    for direction, found in lists.items():
+        if dropped := len(chosen.lists[direction]) - len(found):
+            # Only labelled pairs are kept alone: nothing else is counted here.
+            mix[direction] = {
+                "lists": len(found),
+                "labelled": sum(len(each.labels) for each in found),
+                "dropped": dropped,
+            }
+    return replace(chosen, lists={direction: found for direction, found in lists.items() if found}, mix=mix)
+
+
 def with_labels(chosen: RerankSet, scores: Mapping[RerankDirection, Sequence[Sequence[float]]]) -> RerankSet:
     """The same lists with other labels, such as a teacher's scores."""
     lists = {

@@ -40,14 +40,16 @@ HALF_BATCHED = 0.25
 """In a batch of another shape every sum may round otherwise: 0.03 was measured behind 4 layers in bfloat16. A model
 that looks at its padding is off by about the spread."""
 
-HALF_MERGED = 1.0
-"""Adapters merged into weights of half precision round each of them anew; `LOST` judges what survives."""
+HALF_MERGED = 0.5
+"""Adapters merged into weights of half precision round each of them anew: in bfloat16 0.07 was measured behind 2
+layers, 0.15 behind 8, 0.17 behind 24, whatever the adapter's size. `LOST` judges what survives."""
 
 LEARNT = 0.2
 """An adapter that moves no score by more than this share of the spread has learnt nothing that could be lost."""
 
 LOST = 0.5
-"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it."""
+"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it. Rounding
+takes 0.34 of one that moves scores by 0.4 of their spread, 0.1 of one that moves them by all of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

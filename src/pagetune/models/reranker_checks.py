@@ -20,12 +20,15 @@ def check_reranker(model: CrossEncoder, spec: RerankSpec, recipe: RerankRecipe) 
     architecture = architecture_of(model)
     _check_head(model, spec)
     transformer: Any = model[0]
-    if architecture == "text" or "message" not in transformer.modalities:
-        if "image" in transformer.modalities:
+    shown = "image" in transformer.modalities
+    if "message" not in transformer.modalities:
+        if shown:
             raise ModelError(
                 f"reranker {spec.name!r} has no chat template to put a query and a page into; add chat_template.jinja"
             )
         return
+    if architecture == "text" and not shown:
+        return  # Its tokenizer takes a pair of texts as it is, whatever template lies beside it.
     failure = pair_failure(transformer)
     if failure is not None:
         line = " ".join(failure.split())

@@ -48,17 +48,12 @@ def answer_direction(model: Any, spec: RerankSpec, true: int, false: int) -> tor
     The rows of the language-model head are read from the checkpoint, the head itself never is. A checkpoint without a
     head, or whose head is its embedding, gives the rows of the embedding.
     """
-    from safetensors import safe_open
-
     head = head_tensor(spec)
     if head is None:
         weight = model.get_input_embeddings().weight
         rows = [weight[place].detach() for place in (true, false)]
     else:
-        file, tensor = head
-        with safe_open(file, "pt") as opened:
-            part = opened.get_slice(tensor)
-            rows = [part[place] for place in (true, false)]
+        rows = _rows(*head, (true, false))
     difference: torch.Tensor = rows[0].float() - rows[1].float()
     return difference.cpu().clone()
 
@@ -79,21 +74,53 @@ def head_tensor(spec: RerankSpec) -> tuple[str, str] | None:
     return None
 
 
-def _tensors(spec: RerankSpec) -> dict[str, str]:
-    """Names of a checkpoint's tensors and the files that hold them; empty where they are no safetensors."""
+def _rows(file: str, name: str, places: tuple[int, ...]) -> list[torch.Tensor]:
+    """Rows of a tensor in a file of weights, without the others."""
+    if not file.endswith(".safetensors"):
+        weight = _unpickled(file)[name]
+        return [weight[place] for place in places]
     from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        part = opened.get_slice(name)
+        return [part[place] for place in places]
+
+
+def _unpickled(file: str) -> dict[str, torch.Tensor]:
+    """PyTorch's own file of weights; mapped, so that only what is looked at is read."""
+    import torch
+
+    try:
+        found: dict[str, torch.Tensor] = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except RuntimeError:  # A file of the old kind cannot be mapped.
+        found = torch.load(file, map_location="cpu", weights_only=True)
+    return found
+
+
+def _tensors(spec: RerankSpec) -> dict[str, str]:
+    """Names of a checkpoint's tensors and the files that hold them; empty where there are no weights."""
     from transformers.utils.hub import cached_file
 
     def find(name: str) -> str | None:
         return cached_file(spec.name, name, **spec.hub(), _raise_exceptions_for_missing_entries=False)
 
-    index = find("model.safetensors.index.json")
-    if index is not None:
+    for whole in ("model.safetensors", "pytorch_model.bin"):
+        index = find(f"{whole}.index.json")
+        if index is None:
+            single = find(whole)
+            if single is None:
+                continue
+            return dict.fromkeys(_names(single), single)
         shards: dict[str, str] = json.loads(Path(index).read_text(encoding="utf-8"))["weight_map"]
         heads = {name: find(shard) for name, shard in shards.items() if name.endswith(HEADS)}
         return shards | {name: file for name, file in heads.items() if file is not None}
-    single = find("model.safetensors")
-    if single is None:
-        return {}
-    with safe_open(single, "pt") as opened:
-        return dict.fromkeys(opened.keys(), single)
+    return {}
+
+
+def _names(file: str) -> list[str]:
+    if not file.endswith(".safetensors"):
+        return list(_unpickled(file))
+    from safetensors import safe_open
+
+    with safe_open(file, "pt") as opened:
+        return list(opened.keys())

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pagetune.errors import ModelError
 from pagetune.models.reranker import Architecture
 from pagetune.models.specs import Spec, default_device, resolve
@@ -64,6 +66,8 @@ def resolve_reranker(recipe: RerankRecipe, folder: Path | None = None) -> Rerank
         default: Architecture = "text"
     else:
         own = own_architecture(base)
+        if own is None and recipe.architecture == "auto" and folder is None:
+            _refuse_unknown_answers(base)
         default = "logit" if own is None and sees_by(read_config(base)) else "text"
     architecture: Any = recipe.architecture
     if architecture == "auto":
@@ -102,6 +106,22 @@ def own_architecture(base: Spec) -> Architecture | None:
     return "text" if str(heads[0]).endswith("ForSequenceClassification") else None
 
 
+def _refuse_unknown_answers(base: Spec) -> None:
+    """Refuse a published reranker whose own template, prompt and answers are not in its files: as a mere backbone it
+    would get others, or a head of chance. Raises ModelError."""
+    if "rerank" in Path(base.name).name.casefold():
+        why = "by its name"
+    elif _card(base).get("pipeline_tag") == "text-ranking":
+        why = "by its card"
+    else:
+        return
+    raise ModelError(
+        f"reranker {base.name!r} is one already, {why}, but no modules.json of a CrossEncoder says how it answers; "
+        "name a copy or a revision that Sentence Transformers loads as one, or set rerank.architecture (logit, pooled "
+        "or text) to make a new reranker of it"
+    )
+
+
 def read_config(base: Spec) -> Any:
     """The checkpoint's configuration. Raises ModelError."""
     from transformers import AutoConfig
@@ -133,15 +153,34 @@ def generates(config: Any) -> bool:
     return str(heads[0]).endswith(GENERATING)
 
 
+def _card(base: Spec) -> dict[str, Any]:
+    """What stands at the head of the model card."""
+    from huggingface_hub import metadata_load
+
+    found = _path(base, "README.md")
+    try:
+        return (metadata_load(found) if found else None) or {}
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+
+
 def _file(base: Spec, name: str) -> Any:
     """A JSON file of the checkpoint, None where there is none."""
+    found = _path(base, name)
+    try:
+        return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _path(base: Spec, name: str) -> str | None:
+    """Where a file of the checkpoint lies on this machine, None where it has none."""
     from sentence_transformers.util import load_file_path
 
     from pagetune.models.quiet import quiet
 
     try:
         with quiet():
-            found = load_file_path(base.name, name, revision=base.revision, local_files_only=Path(base.name).is_dir())
-        return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
+            return load_file_path(base.name, name, revision=base.revision, local_files_only=Path(base.name).is_dir())
     except (OSError, ValueError):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from pagetune.errors import ModelError
@@ -26,6 +27,12 @@ PAIR = """\
 {%- endif -%}
 """
 """Stands before a chat model's own template: the pair becomes one turn of the user, which that template knows."""
+
+QUERY, PAGE = "zebra query", "zebra page"
+"""What stands for both where a template is looked at."""
+
+CLOSING = re.compile(r"</[^<>]*>|<\|?/?(?:end|eot|eos|eom|im_end)\w*\|?>", re.IGNORECASE)
+"""Marks at which something ends, in the ways of various families."""
 
 ASKED = 'Does the document answer the query? Reply "{true}" if it does and "{false}" if it does not.\n<Instruct>: '
 
@@ -99,7 +106,7 @@ def template_arguments(transformer: Any) -> dict[str, Any]:
 def unanswered(transformer: Any) -> str | None:
     """Why a rendered pair does not end where the model's answer would begin; None where it does."""
     kwargs = template_arguments(transformer)
-    messages = transformer.input_formatter.pair_to_messages(("a query", "a page"))
+    messages = transformer.input_formatter.pair_to_messages((QUERY, PAGE))
     render = transformer.processor.apply_chat_template
     rendered = render(messages, tokenize=False, **kwargs)
     asked = render(messages, tokenize=False, **kwargs | {"add_generation_prompt": True})
@@ -110,7 +117,17 @@ def unanswered(transformer: Any) -> str | None:
     last = next((end for end in ends if bare.endswith(end)), None)
     if last is not None:
         return f"its chat template ends with {last!r} and has no generation prompt"
-    return "its chat template ends with the page and has no generation prompt" if bare.endswith("a page") else None
+    if bare.endswith(PAGE):
+        return "its chat template ends with the page and has no generation prompt"
+    if bare != render(messages, tokenize=False, **kwargs | {"add_generation_prompt": False}).rstrip():
+        return None
+    # It opens the answer whether it is told to or not, or never does.
+    rest = bare[max(bare.rfind(text) + len(text) for text in (QUERY, PAGE)) :] if PAGE in bare else bare
+    for end in ends:
+        rest = rest.replace(end, "")
+    if CLOSING.sub("", rest).strip(" \n\t\"'.)]}*`"):
+        return None
+    return f"nothing behind the page ({bare[-24:]!r}) opens an answer, and its chat template has no generation prompt"
 
 
 def _ends(transformer: Any) -> list[str]:

@@ -27,14 +27,25 @@ PAGES_A_RENDERING = 4
 
 
 class PageStore:
-    """The folder that `read_documents` wrote. Records are loaded when first asked for, and once."""
+    """The folder that `read_documents` wrote. Records are loaded when first asked for, and once.
+
+    `lasting`: `images` too keeps its workers until `close`, for many small askings; it then renders all that it is
+    asked for before it gives the first.
+    """
 
     def __init__(
-        self, folder: Path, *, workers: int | None = None, timeout: float = 120.0, memory_mb: int = 3072
+        self,
+        folder: Path,
+        *,
+        workers: int | None = None,
+        timeout: float = 120.0,
+        memory_mb: int = 3072,
+        lasting: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self._limits: dict[str, Any] = {"timeout": timeout, "memory_mb": memory_mb}
         self._workers = workers
+        self._lasting = lasting
         self._lock = Lock()
         if not (self.folder / "pages.parquet").exists():
             raise WorkspaceError(f"{self.folder} holds no pages; read documents first: pagetune read DOCUMENTS")
@@ -88,30 +99,30 @@ class PageStore:
 
         `leave_out_broken`: a page that cannot be rendered is left out; else it raises ReadingError.
         """
-        from pagetune.pages.pool import WorkerPool
-        from pagetune.pages.reading import worker_count
-
-        with WorkerPool(worker_count(self._workers), **self._limits) as pool:
-            yield from self._render(
-                ids,
-                pool,
-                masks or {},
-                long_side=long_side,
-                max_pixels=max_pixels,
-                leave_out_broken=leave_out_broken,
-            )
+        bounds: dict[str, Any] = {"long_side": long_side, "max_pixels": max_pixels}
+        how = bounds | {"leave_out_broken": leave_out_broken}
+        if self._lasting:
+            # A pool is not for two threads at once, and whoever is given a picture may ask for another.
+            with self._lock:
+                found = list(self._render(ids, self._many, masks or {}, **how))
+            yield from found
+            return
+        with self._pool() as pool:
+            yield from self._render(ids, pool, masks or {}, **how)
 
     def close(self) -> None:
-        """End the worker that `image` keeps."""
-        if pool := self.__dict__.pop("_single", None):
-            pool.close()
+        """End the workers that are kept."""
+        for name in ("_single", "_many"):
+            if pool := self.__dict__.pop(name, None):
+                pool.close()
 
     def __del__(self) -> None:
         self.close()
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy in another process starts its own worker and loads its own records.
-        return {"folder": self.folder, "_limits": self._limits, "_workers": self._workers}
+        kept = ("folder", "_limits", "_workers", "_lasting")
+        return {name: self.__dict__[name] for name in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=Lock())
@@ -148,6 +159,16 @@ class PageStore:
         from pagetune.pages.pool import WorkerPool
 
         return WorkerPool(1, **self._limits)
+
+    @cached_property
+    def _many(self) -> WorkerPool:
+        return self._pool()
+
+    def _pool(self) -> WorkerPool:
+        from pagetune.pages.pool import WorkerPool
+        from pagetune.pages.reading import worker_count
+
+        return WorkerPool(worker_count(self._workers), **self._limits)
 
     def _render(
         self,

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pagetune.errors import SearchError
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.retrieval import fuse
+from pagetune.progress import SILENT, Progress
 from pagetune.records import Hit
 from pagetune.search.index import SearchIndex, StoredPage
 from pagetune.search.snippets import snippet
@@ -36,13 +37,31 @@ IMAGE_SIDE = 1600
 class SearchEngine:
     """Search in a workspace. The model is loaded at the first search that needs it.
 
-    `model` is the tuned model where the caller has it loaded already. Raises SearchError where there is no index.
+    `model` is the tuned model where the caller has it loaded already. `close` ends the workers that render pages,
+    as the end of a `with` does. Raises SearchError where there is no index.
     """
 
-    def __init__(self, workspace: Workspace | Path | str, *, model: SentenceTransformer | None = None) -> None:
+    def __init__(
+        self,
+        workspace: Workspace | Path | str,
+        *,
+        model: SentenceTransformer | None = None,
+        progress: Progress = SILENT,
+    ) -> None:
         self.workspace = workspace if isinstance(workspace, Workspace) else Workspace(Path(workspace))
         self.index = SearchIndex(self.workspace.index)
-        self._given = model
+        self._given, self._progress = model, progress
+
+    def __enter__(self) -> SearchEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the workers that render pages; a later search that needs them starts others."""
+        if store := self.__dict__.get("_store"):
+            store.close()
 
     def search(
         self,
@@ -88,10 +107,9 @@ class SearchEngine:
     @cached_property
     def reranker(self) -> ShortlistReranker:
         """The workspace's reranker, loaded at the first search that asks for it. Raises WorkspaceError."""
-        from pagetune.pages.store import PageStore
         from pagetune.search.reranking import ShortlistReranker
 
-        return ShortlistReranker(self.workspace, self.index, lambda: PageStore(self.workspace.pages))
+        return ShortlistReranker(self.workspace, self.index, lambda: self._store, self._progress)
 
     def _reader(self, vector: NDArray[np.float32] | None) -> PageReader | None:
         """The retriever's reader, where it has a vector a passage."""
@@ -149,7 +167,7 @@ class SearchEngine:
     def _store(self) -> PageStore:
         from pagetune.pages.store import PageStore
 
-        return PageStore(self.workspace.pages)
+        return PageStore(self.workspace.pages, lasting=True)
 
     def _load(self) -> SentenceTransformer:
         from pagetune.models.loading import load_model

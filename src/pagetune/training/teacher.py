@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.examples.rerank import RankedList, RerankSet, with_labels
+from pagetune.models.calibration import PLAIN
 from pagetune.models.encoding import fingerprint_model
 from pagetune.progress import SILENT, Progress
 from pagetune.training.mini_batches import Budget
@@ -48,6 +49,15 @@ def teach(
                     scores[direction] += _scored(direction, some, feed, budget or Budget(tokens=8192), file)
                     task.advance(len(some))
     return with_labels(chosen, {name: [own.tolist() for own in found] for name, found in scores.items()})
+
+
+def as_probabilities(taught: RerankSet) -> RerankSet:
+    """Log-odds for labels as probabilities, which is what cross-entropy learns from."""
+    scores = {
+        direction: [PLAIN.apply(np.array(each.labels, np.float32)).tolist() for each in lists]
+        for direction, lists in taught.lists.items()
+    }
+    return with_labels(taught, scores)
 
 
 def _scored(
