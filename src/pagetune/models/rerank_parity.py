@@ -18,6 +18,7 @@ import numpy as np
 from pagetune.errors import ModelError
 from pagetune.models.adapters import adapters_off, has_adapters
 from pagetune.models.answers import FLOOR
+from pagetune.models.own_modules import names_own, read_json
 from pagetune.models.parity import is_half, parked
 from pagetune.models.rerank_answers import RerankPair, Scores, direction_of, pair_scores
 from pagetune.models.reranker import DIRECTIONS, architecture_of, load_reranker, task_prompt
@@ -156,10 +157,10 @@ class Way:
 
 def _ways(folder: Path, recipe: RerankRecipe) -> tuple[Way, ...]:
     trust = recipe.trust_remote_code
-    return (
-        Way("saved", lambda: load_reranker(recipe, folder), folder),
-        Way("plain", lambda: _load_plain(folder, trust), folder),
-    )
+    saved = Way("saved", lambda: load_reranker(recipe, folder), folder)
+    if names_own(read_json(folder / "modules.json")):
+        return (saved,)  # Sentence Transformers alone does not know all of its modules.
+    return saved, Way("plain", lambda: _load_plain(folder, trust), folder)
 
 
 def _load_plain(folder: Path, trust: bool) -> CrossEncoder:

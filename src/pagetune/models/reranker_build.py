@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.own_modules import load_modules, names_own, read_json
 from pagetune.models.quiet import quiet
 from pagetune.models.refused import why
 from pagetune.models.reranker_head import answer_direction, answer_ids
@@ -33,7 +35,16 @@ def load_saved(spec: RerankSpec) -> CrossEncoder:
 
     try:
         with quiet():
-            return CrossEncoder(spec.name, **spec.base.arguments())
+            folder = Path(spec.name)
+            modules = read_json(folder / "modules.json")
+            if not names_own(modules):
+                return CrossEncoder(spec.name, **spec.base.arguments())
+            loaded = load_modules(folder, modules, model_kwargs=spec.base.model_arguments())
+            config = read_json(folder / "config_sentence_transformers.json") or {}
+            kept = {key: config[key] for key in ("prompts", "default_prompt_name") if key in config}
+            return CrossEncoder(modules=loaded, num_labels=1, **kept)
+    except ModelError:
+        raise
     except Exception as error:
         raise _refused(spec, error) from error
 
@@ -94,28 +105,49 @@ def _text(spec: RerankSpec, recipe: RerankRecipe) -> CrossEncoder:
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Transformer
 
-    from pagetune.models.loading import light_weights
     from pagetune.models.seeds import drawn_from
 
     if spec.name == "light":
-        folder, places = str(light_weights()), {"local_files_only": True}
-    else:
-        folder, places = spec.name, spec.hub() | {"trust_remote_code": spec.base.trust_remote_code}
-        config = read_config(spec.base)
-        if sees_by(config):
-            raise ModelError(
-                f"reranker {spec.name!r}: architecture text needs a text model, this one is a {config.model_type} that "
-                "takes images; set rerank.architecture to logit or pooled"
-            )
+        return _light(spec)
+    places = spec.hub() | {"trust_remote_code": spec.base.trust_remote_code}
+    config = read_config(spec.base)
+    if sees_by(config):
+        raise ModelError(
+            f"reranker {spec.name!r}: architecture text needs a text model, this one is a {config.model_type} that "
+            "takes images; set rerank.architecture to logit or pooled"
+        )
     with drawn_from(recipe.seed):  # The classifier on top is new.
         transformer = Transformer(
-            folder,
+            spec.name,
             transformer_task="sequence-classification",
             model_kwargs=spec.base.model_arguments() | places,
             processor_kwargs=dict(places),
             config_kwargs=places | {"num_labels": 1},
         )
     return CrossEncoder(modules=[transformer], num_labels=1)
+
+
+def _light(spec: RerankSpec) -> CrossEncoder:
+    """The retriever's own transformer, which knows what is alike, under a head that begins with that."""
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Transformer
+
+    from pagetune.models.loading import light_weights
+    from pagetune.models.token_match import TokenMatch
+
+    places = {"local_files_only": True}
+    transformer = Transformer(
+        str(light_weights()),
+        transformer_task="feature-extraction",
+        model_kwargs=spec.base.model_arguments() | places,
+        processor_kwargs=dict(places),
+        config_kwargs=places | {"num_labels": 1},
+    )
+    # It has learned to compare texts of the first type only: the second begins as the same.
+    types = transformer.model.embeddings.token_type_embeddings.weight.data
+    types[1] = types[0]
+    match = TokenMatch(transformer.get_embedding_dimension(), transformer.tokenizer.sep_token_id)
+    return CrossEncoder(modules=[transformer, match], num_labels=1)
 
 
 def _transformer(spec: RerankSpec, task: Any) -> Transformer:

@@ -115,12 +115,14 @@ def _front(model: CrossEncoder, recipe: Recipe, facts: RerankFacts) -> dict[str,
 
 def _usage(model: CrossEncoder) -> str:
     document = 'Image.open("page.png")' if sees(model) else '"the text of a page"'
+    own = any(type(module).__module__.startswith("pagetune.") for module in model)
     prompt = f', prompt_name="{DIRECTIONS[0]}"' if model.prompts.get(DIRECTIONS[0]) else ""
     lines = [
         *(["from PIL import Image"] if sees(model) else []),
         "from sentence_transformers import CrossEncoder",
         "",
-        'model = CrossEncoder("path/to/this/folder")',
+        # Its last module is Pagetune's, which Sentence Transformers imports only when it is told to.
+        f'model = CrossEncoder("path/to/this/folder"{", trust_remote_code=True" if own else ""})',
         f'pairs = [("how do I reverse a transaction", {document})]',
         f"print(model.predict(pairs{prompt}))  # from 0 to 1",
     ]
