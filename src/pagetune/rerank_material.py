@@ -42,11 +42,11 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         queries,
         recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
     )
-    side, pictures = _side(pipeline, model, data, pages)
+    side, pictures = side_of(pipeline, model, data, pages)
     train = lists_of_examples(
         chosen,
         queries,
-        data.qrels("train"),
+        answers_of(data.qrels("train"), pages),
         [page.id for page in pages],
         side,
         own.directions,
@@ -65,9 +65,10 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
     return train, judged, {"documents": len(store.documents()), "pages": len(pages)}
 
 
-def _side(
+def side_of(
     pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]
 ) -> tuple[PageSide, Pictures | None]:
+    """Pages as this reranker takes them, and the pictures where it sees."""
     from pagetune.examples.rerank_sides import PagePictures
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
@@ -81,6 +82,17 @@ def _side(
         return shown, shown
     longest = min(recipe.rerank.max_tokens, model.max_seq_length or recipe.rerank.max_tokens)
     return Passages(PassageCutter(pages, data.masks, round(BESIDE_QUERY * longest)), recipe.fit.mask_probability), None
+
+
+def answers_of(qrels: Mapping[str, Mapping[str, int]], pages: Sequence[Page]) -> dict[str, set[str]]:
+    """For each query the pages that answer it, in whatever grade, and those that say nearly the same: as in mining,
+    none of them is a negative, mined or drawn."""
+    from pagetune.examples.negatives import twins_of
+
+    twins = twins_of(pages)
+    return {
+        query: {same for page in graded for same in (page, *twins.get(page, ()))} for query, graded in qrels.items()
+    }
 
 
 def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:
@@ -201,14 +213,15 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
     asked = {each.query: rows.queries[each.query].text for each in rows.examples}
     candidates = recipe.mine.candidates + recipe.mine.skip
     return (
-        _ranked(pipeline, model, train, rows.pages, asked, candidates),
-        _ranked(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
+        rank_rows(pipeline, model, train, rows.pages, asked, candidates),
+        rank_rows(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
     )
 
 
-def _ranked(
+def rank_rows(
     pipeline: Pipeline, model: Any, train: ImageTrainSet, pages: Sequence[str], queries: dict[str, str], depth: int
 ) -> Run:
+    """What the model ranks first of some pages of a training set. `queries`: id -> text."""
     from pagetune.evaluation.dataset import encode_set
     from pagetune.evaluation.retrieval import rank_pages
     from pagetune.examples.rerank_rows import RowPages
