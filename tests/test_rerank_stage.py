@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from _tiny_reranker import tiny_reranker_backbone, tiny_text_reranker
 from pagetune import Pipeline, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import DataError, ModelError, RecipeError
+from pagetune.evaluation.rerank_use import use_of
 from pagetune.models.reranker import load_reranker, task_prompt
 from pagetune.recipe import Recipe
 from test_pipeline import SMALL, _documents
@@ -61,6 +63,7 @@ def test_a_dataset_trains_a_reranker_that_answers_as_it_was_trained(seeing: Path
     assert [step.stage for step in pipeline.plan(until="rerank")] == ["rerank"]
     summary = pipeline.fit()
     assert summary["architecture"] == "pooled"
+    assert summary["use"] is None, "pages drawn at random say nothing of a weight against a retriever"
     assert summary["mix"]["text_to_image"] == {"lists": 32, "positives": 32, "mined": 0, "random": 96}
     assert summary["mix"]["image_to_text"]["lists"] == 32
     assert summary["validation"].keys() == {"shortlist", "before", "after"}
@@ -99,6 +102,8 @@ def test_the_workspaces_own_model_mines(seeing: Path, rows: Path, tmp_path: Path
     pipeline = Pipeline(tmp_path / "ws", recipe)
     summary = pipeline.fit()
     assert summary["mix"]["text_to_image"]["mined"] > 20
+    assert summary["use"]["mixture"]["queries"] == 8
+    assert 0 <= summary["use"]["mixture"]["weight"] <= 1
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
 
 
@@ -136,6 +141,9 @@ def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path) -> N
     assert summary["validation"]["shortlist"]["text_to_image_ndcg@10"] > 0.3, (
         "BM25 and the base model have put it in order"
     )
+    use = use_of(Pipeline(workspace).workspace, Pipeline(workspace).recipe)
+    assert use.mixture.queries > 0, "validation queries have settled it, without an evaluation"
+    assert asdict(use) == summary["use"]
     scored = CrossEncoder(str(workspace / "reranker")).predict([("a title", "a passage")])
     assert torch.isfinite(torch.tensor(scored)).all()
     assert [step.stage for step in Pipeline(workspace).plan()] == [

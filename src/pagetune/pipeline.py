@@ -71,8 +71,8 @@ RERANK_KEYS = (
 )
 USED_KEYS = tuple(f"rerank.{key}" for key in ("name", "depth", "weight", "prompts", "min_pixels", "max_pixels"))
 RERANK_OUTPUTS = ("reranker/modules.json",)
-RERANK = Stage("rerank", 1, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
-DATASET_RERANK = Stage("rerank", 1, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
+RERANK = Stage("rerank", 2, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
+DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
 """Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
 
 

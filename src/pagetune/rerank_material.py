@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,15 +14,20 @@ if TYPE_CHECKING:
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.rerank import PageSide, Pictures, RerankSet
     from pagetune.examples.rerank_rows import RerankRows
+    from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import ImageTrainSet
     from pagetune.pipeline import Pipeline
     from pagetune.records import Page, Query
+    from pagetune.reranking import Asked
 
 BESIDE_QUERY = 0.75
 """Share of a text reranker's tokens that a passage takes: the query has the others."""
 
-Material = tuple["RerankSet", "RerankSet | None", dict[str, Any]]
-"""Lists to train on, shortlists to judge on, and what the report says of the data."""
+Validation = Callable[[Any], "Asked | None"]
+"""Of the trained reranker: what its weight and calibration are fitted on."""
+
+Material = tuple["RerankSet", "RerankSet | None", dict[str, Any], Validation]
+"""Lists to train on, shortlists to judge on, what the report says of the data, shortlists to settle its use on."""
 
 
 def of_documents(pipeline: Pipeline, model: Any) -> Material:
@@ -62,7 +69,22 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         run = _first_stage(pipeline, asked, data, pages)
         grades = data.qrels("validation")
         judged = shortlists(asked, run, grades, side, own.directions, room, seed=own.seed, pictures=pictures)
-    return train, judged, {"documents": len(store.documents()), "pages": len(pages)}
+    about = {"documents": len(store.documents()), "pages": len(pages)}
+    return train, judged, about, partial(_held_out, pipeline, data, pages)
+
+
+def _held_out(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page], reranker: Any) -> Asked | None:
+    """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
+    --rerank` settles it again on those of the tuned model."""
+    from pagetune.evaluation.evaluate import Encoded
+    from pagetune.models.loading import load_model
+    from pagetune.reranking import held_out
+    from pagetune.stages import encode
+
+    if not data.of("validation"):
+        return None
+    base = load_model(pipeline.recipe.model)
+    return held_out(pipeline, reranker, base, Encoded([], encode(pipeline, base, pages, data.masks)), data, pages)
 
 
 def side_of(
@@ -142,7 +164,7 @@ def of_rows(pipeline: Pipeline) -> Material:
     pictures = RowPictures(train)
     if train.has_label:
         labelled = _labelled(train, own.loss)
-        return label_lists(labelled, own.directions, pictures), None, about
+        return label_lists(labelled, own.directions, pictures), None, about, lambda reranker: None
     rows = examples_of_rows(train, recipe.splits.validation, own.max_examples, own.seed)
     run, held_out = _mined_runs(pipeline, train, rows)
     examples = mine_from_run(rows.examples, rows.answers, run, recipe.mine)
@@ -162,7 +184,20 @@ def of_rows(pipeline: Pipeline) -> Material:
     asked = [rows.queries[query] for query in rows.held_out]
     room = _room(lists, own.eval_fraction)
     judged = shortlists(asked, held_out, grades, pictures, own.directions, room, seed=own.seed, pictures=pictures)
-    return lists, judged, about
+    return lists, judged, about, partial(_held_out_rows, pipeline, rows, held_out, pictures)
+
+
+def _held_out_rows(
+    pipeline: Pipeline, rows: RerankRows, run: Run, pictures: RowPictures, reranker: Any
+) -> Asked | None:
+    """The held-out queries, where the workspace's retriever has ranked their pages: an order that was drawn says
+    nothing of a weight against it."""
+    from pagetune.reranking import held_out_rows
+
+    if pipeline.workspace.finished("fit") is None or not rows.held_out:
+        return None
+    texts = {query: rows.queries[query].text for query in rows.held_out}
+    return held_out_rows(texts, run, rows.held_out, lambda page: pictures.image(pictures.numbers[page]))
 
 
 def _labelled(train: ImageTrainSet, loss: str) -> list[tuple[str, int, float]]:

@@ -5,6 +5,7 @@ As in `stages`, the summary has `content`, the digest of what was made.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,16 +27,17 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     from pagetune.models.reranker_saving import save_reranker
     from pagetune.models.saving import ADAPTER, CARD
     from pagetune.rerank_material import of_documents, of_rows
+    from pagetune.reranking import settle_use
     from pagetune.training.rerank import fit_reranker
     from pagetune.training.rerank_judging import RerankEvaluator
-    from pagetune.workspace import folder_digest
+    from pagetune.workspace import fingerprint, folder_digest
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
     model = load_reranker(recipe.rerank)
     if recipe.dataset.train is None:
-        train, judged, about = of_documents(pipeline, model)
+        train, judged, about, held_out = of_documents(pipeline, model)
     elif sees(model):
-        train, judged, about = of_rows(pipeline)
+        train, judged, about, held_out = of_rows(pipeline)
     else:
         raise ModelError(
             f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
@@ -56,12 +58,14 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     facts = _facts(report, about)
     parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
     content = folder_digest(workspace.reranker, without=(CARD, ADAPTER))
+    use = settle_use(pipeline, model, held_out(model))
     return {
-        "content": content,
+        "content": content if use is None else fingerprint(content, asdict(use)),
         "architecture": architecture_of(model),
         **about,
         **report.summary(),
         "parity": parity.summary(),
+        "use": None if use is None else asdict(use),
     }
 
 
