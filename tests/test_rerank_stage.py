@@ -77,7 +77,8 @@ def test_a_dataset_trains_a_reranker_that_answers_as_it_was_trained(seeing: Path
     pairs = [("red page 1", Image.new("RGB", (64, 64), colour)) for colour in COLOURS.values()]
     found = [model.predict(pairs, prompt=task_prompt(ours, "text_to_image")) for model in (ours, plain)]
     np.testing.assert_allclose(*found, atol=1e-5)
-    assert "text_to_image" in (tmp_path / "ws" / "reranker" / "README.md").read_text()
+    card = (tmp_path / "ws" / "reranker" / "README.md").read_text()
+    assert "- trained on, text_to_image: 32 lists (32 positives, 0 mined, 96 random)\n- trained on, image_to" in card
     again = Pipeline(tmp_path / "ws")
     assert again.plan(until="rerank")[0].action == "keep"
     again.recipe = load_recipe(None, [*recipe_keys(recipe), "rerank.depth=7"])

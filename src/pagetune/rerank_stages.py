@@ -103,11 +103,9 @@ def _gated(train: RerankSet) -> list[tuple[Any, Any]]:
 
 
 def _told(train: RerankSet) -> str:
-    parts = []
-    for direction, counted in train.mix.items():
-        said = ", ".join(f"{count} {name}" for name, count in counted.items() if name != "lists")
-        parts.append(f"{direction} {counted['lists']} lists ({said})")
-    return "; ".join(parts)
+    from pagetune.models.reranker_card import told_mix
+
+    return "; ".join(f"{direction} {counted}" for direction, counted in told_mix(train.mix).items())
 
 
 def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
@@ -120,6 +118,7 @@ def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
     fit = report.fit
     return RerankFacts(
         data=about,
+        mix=report.mix,
         results={
             key.removesuffix(f"_{METRIC}"): (report.shortlist.get(key), report.after.get(key)) for key in directions
         },
