@@ -36,17 +36,19 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 pages of four colours and ten shades, a query each; labels beside them in another folder."""
+    """40 pages of four colours and ten shades, a query each; labels beside them in another folder, and in a third 20
+    queries with a page that answers and one that does not."""
     place = tmp_path_factory.mktemp("rows")
-    for name, labelled in (("plain", False), ("labelled", True)):
+    for name in ("plain", "labelled", "both"):
         (place / name).mkdir()
         lines = []
         for number in range(40):
             colour = list(COLOURS)[number % 4]
             shade = tuple(min(255, part + 5 * (number // 4)) for part in COLOURS[colour])
             Image.new("RGB", (64, 64), shade).save(place / name / f"{number}.png")
-            line = {"file_name": f"{number}.png", "query": f"{colour} page {number // 4}"}
-            lines.append(line | ({"label": number % 2} if labelled else {}))
+            query = f"page {number // 2}" if name == "both" else f"{colour} page {number // 4}"
+            line = {"file_name": f"{number}.png", "query": query}
+            lines.append(line | ({} if name == "plain" else {"label": number % 2}))
         (place / name / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return place
 
@@ -114,6 +116,15 @@ def test_labelled_pairs_are_trained_on_as_they_are(seeing: Path, rows: Path, tmp
     assert summary["validation"]["after"] == {}
     with pytest.raises(DataError, match="dataset has no column 'label' of scores"):
         Pipeline(tmp_path / "plain", chosen(seeing, rows / "plain", "rerank.loss=margin")).fit()
+
+
+def test_labelled_queries_are_held_out_and_judged(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    keys = ["splits.validation=0.2", "rerank.loss=listnet"]
+    summary = Pipeline(tmp_path / "ws", chosen(seeing, rows / "both", *keys)).fit()
+    assert summary["mix"]["text_to_image"] == {"lists": 16, "labelled": 32}
+    assert summary["validation_queries"] == 4
+    assert summary["validation"]["after"].keys() == {"ndcg@10", "text_to_image_ndcg@10", "text_to_image_mrr@10"}
+    assert summary["kept_ndcg"] is not None
 
 
 def test_a_teachers_margins_are_learned_and_kept(seeing: Path, rows: Path, tmp_path: Path) -> None:

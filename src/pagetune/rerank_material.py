@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pagetune.evaluation.ranking import Run
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.rerank import PageSide, Pictures, RerankSet
-    from pagetune.examples.rerank_rows import RerankRows
+    from pagetune.examples.rerank_rows import Labelled, RerankRows
     from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import ImageTrainSet
     from pagetune.pipeline import Pipeline
@@ -153,7 +153,7 @@ def of_rows(pipeline: Pipeline) -> Material:
     those that the workspace's own model mines among their pages where there is one."""
     from pagetune.examples.rerank import Mix, label_lists, lists_of_examples
     from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
-    from pagetune.examples.rerank_shortlists import shortlists
+    from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
     from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import load_train_set
 
@@ -163,8 +163,11 @@ def of_rows(pipeline: Pipeline) -> Material:
     about = {"rows": len(train), "form": train.form}
     pictures = RowPictures(train)
     if train.has_label:
-        labelled = _labelled(train, own.loss)
-        return label_lists(labelled, own.directions, pictures), None, about, lambda reranker: None
+        labelled, judged_on = _labelled_halves(pipeline, train, pictures)
+        train_lists = label_lists(labelled, own.directions, pictures)
+        room = _room(train_lists, own.eval_fraction)
+        shown = labelled_shortlists(label_lists(judged_on, own.directions, pictures), room, seed=own.seed)
+        return train_lists, shown if len(shown) else None, about, lambda reranker: None
     rows = examples_of_rows(train, recipe.splits.validation, own.max_examples, own.seed)
     run, held_out = _mined_runs(pipeline, train, rows)
     examples = mine_from_run(rows.examples, rows.answers, run, recipe.mine)
@@ -200,12 +203,27 @@ def _held_out_rows(
     return held_out_rows(texts, run, rows.held_out, lambda page: pictures.image(pictures.numbers[page]))
 
 
-def _labelled(train: ImageTrainSet, loss: str) -> list[tuple[str, int, float]]:
+def _labelled_halves(
+    pipeline: Pipeline, train: ImageTrainSet, pictures: RowPictures
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Labelled pairs to train on, and to judge on."""
+    from pagetune.examples.rerank_rows import hold_out_labelled
+
+    own, share = pipeline.recipe.rerank, pipeline.recipe.splits.validation
+    every = _labelled(train, own.loss, pictures.numbers)
+    kept, judged = hold_out_labelled(every, pictures.key, share, own.seed, scores=own.loss == "margin")
+    if not judged:
+        pipeline.progress.say(
+            "rerank: no labelled queries are held out, so nothing is judged while it trains: too few have both an "
+            "answer and another page, they share their answers with all others, or splits.validation is 0"
+        )
+    return kept, judged
+
+
+def _labelled(train: ImageTrainSet, loss: str, numbers: Mapping[str, int]) -> list[Labelled]:
     """Query, number of the page, label."""
     from pagetune.errors import DataError
-    from pagetune.examples.rerank_sides import RowPictures
 
-    numbers = RowPictures(train).numbers
     cells = train.dataset.with_format(None).select_columns(["query", "label"])[:]
     if train.negatives:
         raise DataError(

@@ -68,6 +68,24 @@ def shortlists(
     return RerankSet({name: found for name, found in lists.items() if found}, pictures)
 
 
+def labelled_shortlists(labelled: RerankSet, pairs: int, *, seed: int) -> RerankSet:
+    """Lists of held-out pairs, which are labelled with grades, as shortlists of at most about so many pairs together.
+
+    Whoever labelled them may have begun with the answer: their order is drawn.
+    """
+    draw = random.Random(seed)
+    lists: dict[RerankDirection, list[RankedList]] = {}
+    for direction, found in labelled.lists.items():
+        made = []
+        for each in found:
+            if _mixed([round(label) for label in each.labels]):
+                order = draw.sample(range(len(each.labels)), len(each.labels))[:DEPTH]
+                labels = tuple(each.labels[place] for place in order)
+                made.append(RankedList(each.asked, tuple(each.candidates[place] for place in order), labels))
+        lists[direction] = _within([each for each in made if any(each.labels)], pairs // len(labelled.lists))
+    return RerankSet({name: found for name, found in lists.items() if found}, labelled.pictures)
+
+
 def _pages(
     query: Query, ranked: Sequence[str], grades: Mapping[str, int], side: PageSide, draw: random.Random
 ) -> RankedList:
