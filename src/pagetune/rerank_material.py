@@ -239,7 +239,7 @@ def _labelled(train: ImageTrainSet, loss: str, numbers: Mapping[str, int]) -> li
     return [(text, numbers[key], float(label)) for text, key, label in found]
 
 
-def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Mapping[str, Any]]:
+def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Run]:
     """Rankings of the pages to train on, and of those held out: by the workspace's own model, else at random."""
     import random
 
@@ -254,7 +254,7 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
         )
         draw = random.Random(recipe.rerank.seed)
         pages = rows.held_out_pages
-        drawn = {}
+        drawn: Run = {}
         for query, answers in rows.held_out.items():
             others = draw.sample(pages, min(len(pages), DEPTH))
             shown = list(dict.fromkeys((*sorted(answers), *others)))[:DEPTH]
