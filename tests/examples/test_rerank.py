@@ -117,6 +117,24 @@ def test_labelled_pairs_are_lists_of_each_side_by_content():
     assert made.pairs == 6
 
 
+def test_the_passage_for_several_queries_does_not_know_which_of_them_it_answers():
+    asked: list[tuple[str, str]] = []
+
+    class Asked(ByName):
+        def other(self, page: str, query: Query, draw: random.Random) -> str:
+            asked.append((page, query.text))
+            return page
+
+    run = {"a": {"page-a": 0.9, "page-b": 0.8}, "b": {"page-a": 0.7, "page-b": 0.6}, "c": {"page-b": 1.0}}
+    found = []
+    for answering in ("a", "b"):
+        asked.clear()
+        grades = {name: {"page-a": int(name == answering)} for name in "abc"}
+        shortlists([QUERIES[name] for name in "abc"], run, grades, Asked(), BOTH[1:], 100, seed=1)
+        found.append(list(asked))
+    assert found[0] == found[1] == [("page-a", "what is a what is b")]
+
+
 def test_labelled_queries_are_held_out_with_their_answers():
     made = [(f"q{n}", 3 * n + place, float(place == n % 3)) for n in range(40) for place in range(3)]
     kept, judged = hold_out_labelled(made, str, 0.2, 1, scores=False)

@@ -93,7 +93,9 @@ def hold_out_labelled(
     best: dict[str, float] = {}
     for text, _, label in rows:
         best[text] = max(label, best.get(text, label))
-    graded = [(text, page, float(label == best[text] if scores else max(0, round(label)))) for text, page, label in rows]
+    graded = [
+        (text, page, float(label == best[text] if scores else max(0, round(label)))) for text, page, label in rows
+    ]
     grades: dict[str, set[bool]] = {}
     for text, _, grade in graded:
         grades.setdefault(text, set()).add(grade > 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from pagetune.examples.rerank import Input, PageSide, Pictures, RankedList, RerankSet
@@ -45,7 +46,8 @@ def shortlists(
 
     Only those that have both an answer and something else can be put in order. For a page the candidates are the
     queries in whose shortlists it stands, those that rated it highest first. A page that goes in as text is the
-    passage for the query; for several queries, that for the first which it answers.
+    passage for the query; for several queries, the one that shares most with all of them together: which of them it
+    answers has no say.
     """
     draw = random.Random(seed)
     by_id = {query.id: query for query in queries}
@@ -94,9 +96,9 @@ def _pages(
 
 
 def _queries(page: str, queries: Sequence[Query], grades: Grades, side: PageSide, draw: random.Random) -> RankedList:
-    answered = next(query for query in queries if grades[query.id].get(page, 0))
+    together = replace(queries[0], text=" ".join(query.text for query in queries))
     labels = tuple(float(grades[query.id].get(page, 0)) for query in queries)
-    return RankedList(side.other(page, answered, draw), tuple(query.text for query in queries), labels)
+    return RankedList(side.other(page, together, draw), tuple(query.text for query in queries), labels)
 
 
 def _by_page(ranked: Mapping[str, Sequence[str]], run: Run) -> dict[str, list[str]]:
