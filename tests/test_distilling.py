@@ -171,12 +171,12 @@ def dataset(seeing: Path, rows: Path, tmp_path_factory: pytest.TempPathFactory) 
     return folder / "ws", keys
 
 
-@pytest.mark.parametrize("rank", [0, 2])
-def test_a_dataset_is_distilled_whole_or_by_adapters(dataset: tuple[Path, list[str]], rank: int) -> None:
+@pytest.mark.parametrize(("rank", "bf16"), [(0, "on"), (2, "off")])
+def test_a_dataset_is_distilled_whole_or_by_adapters(dataset: tuple[Path, list[str]], rank: int, bf16: str) -> None:
     workspace, keys = dataset
-    recipe = load_recipe(None, [*keys, *TAUGHT, "fit.epochs=1", f"lora.rank={rank}"])
+    recipe = load_recipe(None, [*keys, *TAUGHT, "fit.epochs=1.5", f"lora.rank={rank}", f"fit.bf16={bf16}"])
     summary = Pipeline(workspace, recipe).fit()
-    assert summary["steps_done"] == 5
+    assert summary["steps_done"] == 8
     assert summary["validation_queries"] == 40
     mix = summary["mix"]["text_to_image"]
     assert mix["lists"] == 40

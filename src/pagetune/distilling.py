@@ -75,6 +75,7 @@ def distil_documents(
     """The mined examples of a workspace, scored by the teacher, into the retriever."""
     from pagetune.examples.rerank import Mix, lists_of_examples
     from pagetune.models.pixels import rendering
+    from pagetune.models.reranker import sees
     from pagetune.rerank_material import answers_of, side_of
     from pagetune.stages import by_image
     from pagetune.training.choice import choose_examples
@@ -87,6 +88,9 @@ def distil_documents(
     queries = {query.id: query for query in data.queries}
     chosen = choose_examples(examples, queries, recipe.fit)
     answers = answers_of(data.qrels("train"), pages)
+    teacher = open_teacher(pipeline.workspace, recipe)
+    # Drawn anew for each epoch, but not for a teacher that sees: it would take as long as the fit itself.
+    versions = 1 if sees(teacher) else math.ceil(recipe.fit.epochs)
 
     def listed(side: PageSide, pictures: Pictures | None) -> RerankSet:
         return lists_of_examples(
@@ -98,11 +102,10 @@ def distil_documents(
             (DIRECTION,),
             Mix(recipe.rerank.negatives, recipe.rerank.random_share),
             seed=recipe.fit.seed,
-            versions=math.ceil(recipe.fit.epochs),
+            versions=versions,
             pictures=pictures,
         )
 
-    teacher = open_teacher(pipeline.workspace, recipe)
     scored = _scored(pipeline, teacher, listed(*side_of(pipeline, teacher, data, pages)))
     del teacher
     if seeing:
@@ -154,7 +157,6 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
         (DIRECTION,),
         Mix(recipe.rerank.negatives, recipe.rerank.random_share),
         seed=recipe.fit.seed,
-        versions=math.ceil(recipe.fit.epochs),
         pictures=pictures,
     )
     taught = _scored(pipeline, teacher, lists)

@@ -97,8 +97,8 @@ def held_out(
 def held_out_rows(
     queries: Mapping[str, str], run: Run, answers: Mapping[str, Collection[str]], image: Callable[[str], Image]
 ) -> Asked:
-    """The held-out queries of a dataset's rows (id -> text). `answers`: query -> pages; `image` opens a page, whose id is
-    its content key."""
+    """The held-out queries (id -> text) of a dataset's rows. `answers`: query -> pages; `image` opens a page, whose id
+    is its content key."""
     qrels = {query: dict.fromkeys(pages, 1) for query, pages in answers.items()}
     shown = _pictures(lambda ids: ((page, image(page)) for page in ids))
     return Asked(queries, run, qrels, shown, {page: page for scores in run.values() for page in scores})
