@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_reranker_backbone, tiny_
 from pagetune import Pipeline, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import DataError, ModelError, RecipeError
+from pagetune.evaluation.rerank_use import use_of
 from pagetune.models.reranker import load_reranker, task_prompt
 from pagetune.recipe import Recipe
 from test_pipeline import SMALL, _documents
@@ -35,17 +37,19 @@ def seeing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 pages of four colours and ten shades, a query each; labels beside them in another folder."""
+    """40 pages of four colours and ten shades, a query each; labels beside them in another folder, and in a third 20
+    queries with a page that answers and one that does not."""
     place = tmp_path_factory.mktemp("rows")
-    for name, labelled in (("plain", False), ("labelled", True)):
+    for name in ("plain", "labelled", "both"):
         (place / name).mkdir()
         lines = []
         for number in range(40):
             colour = list(COLOURS)[number % 4]
             shade = tuple(min(255, part + 5 * (number // 4)) for part in COLOURS[colour])
             Image.new("RGB", (64, 64), shade).save(place / name / f"{number}.png")
-            line = {"file_name": f"{number}.png", "query": f"{colour} page {number // 4}"}
-            lines.append(line | ({"label": number % 2} if labelled else {}))
+            query = f"page {number // 2}" if name == "both" else f"{colour} page {number // 4}"
+            line = {"file_name": f"{number}.png", "query": query}
+            lines.append(line | ({} if name == "plain" else {"label": number % 2}))
         (place / name / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
     return place
 
@@ -62,6 +66,7 @@ def test_a_dataset_trains_a_reranker_that_answers_as_it_was_trained(seeing: Path
     assert [step.stage for step in pipeline.plan(until="rerank")] == ["rerank"]
     summary = pipeline.fit()
     assert summary["architecture"] == "pooled"
+    assert summary["use"] is None, "pages drawn at random say nothing of a weight against a retriever"
     assert summary["mix"]["text_to_image"] == {"lists": 32, "positives": 32, "mined": 0, "random": 96}
     assert summary["mix"]["image_to_text"]["lists"] == 32
     assert summary["validation"].keys() == {"shortlist", "before", "after"}
@@ -75,7 +80,8 @@ def test_a_dataset_trains_a_reranker_that_answers_as_it_was_trained(seeing: Path
     pairs = [("red page 1", Image.new("RGB", (64, 64), colour)) for colour in COLOURS.values()]
     found = [model.predict(pairs, prompt=task_prompt(ours, "text_to_image")) for model in (ours, plain)]
     np.testing.assert_allclose(*found, atol=1e-5)
-    assert "text_to_image" in (tmp_path / "ws" / "reranker" / "README.md").read_text()
+    card = (tmp_path / "ws" / "reranker" / "README.md").read_text()
+    assert "- trained on, text_to_image: 32 lists (32 positives, 0 mined, 96 random)\n- trained on, image_to" in card
     again = Pipeline(tmp_path / "ws")
     assert again.plan(until="rerank")[0].action == "keep"
     again.recipe = load_recipe(None, [*recipe_keys(recipe), "rerank.depth=7"])
@@ -100,6 +106,8 @@ def test_the_workspaces_own_model_mines(seeing: Path, rows: Path, tmp_path: Path
     pipeline = Pipeline(tmp_path / "ws", recipe)
     summary = pipeline.fit()
     assert summary["mix"]["text_to_image"]["mined"] > 20
+    assert summary["use"]["mixture"]["queries"] == 8
+    assert 0 <= summary["use"]["mixture"]["weight"] <= 1
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
 
 
@@ -133,6 +141,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A reranker that sees, as somebody published it."""
     folder = tmp_path_factory.mktemp("trained") / "model"
     return tiny_qwen3_vl_reranker(folder, vision_hidden=32, vision_layers=1, hidden=32, layers=1, heads=2)
+
+
+def test_labelled_queries_are_held_out_and_judged(seeing: Path, rows: Path, tmp_path: Path) -> None:
+    keys = ["splits.validation=0.2", "rerank.loss=listnet"]
+    summary = Pipeline(tmp_path / "ws", chosen(seeing, rows / "both", *keys)).fit()
+    assert summary["mix"]["text_to_image"] == {"lists": 16, "labelled": 32}
+    assert summary["validation_queries"] == 4
+    assert summary["validation"]["after"].keys() == {"ndcg@10", "text_to_image_ndcg@10", "text_to_image_mrr@10"}
+    assert summary["kept_ndcg"] is not None
 
 
 def test_a_teachers_margins_are_learned_and_kept(trained: Path, rows: Path, tmp_path: Path) -> None:
@@ -186,6 +203,9 @@ def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path) -> N
     assert summary["validation"]["shortlist"]["text_to_image_ndcg@10"] > 0.3, (
         "BM25 and the base model have put it in order"
     )
+    use = use_of(Pipeline(workspace).workspace, Pipeline(workspace).recipe)
+    assert use.mixture.queries > 0, "validation queries have settled it, without an evaluation"
+    assert asdict(use) == summary["use"]
     scored = CrossEncoder(str(workspace / "reranker")).predict([("a title", "a passage")])
     assert torch.isfinite(torch.tensor(scored)).all()
     assert [step.stage for step in Pipeline(workspace).plan()] == [

@@ -16,12 +16,12 @@ from pagetune.errors import DataError, WorkspaceError
 from pagetune.evaluation.evaluate import Encoded, EvaluationReport, evaluate_systems
 from pagetune.evaluation.lexical import BM25
 from pagetune.evaluation.ranking import ranking
-from pagetune.evaluation.rerank_use import load_use
+from pagetune.evaluation.rerank_use import load_use, open_reranker
 from pagetune.examples.datasets import RetrievalData
 from pagetune.examples.visual import make_eval_set
 from pagetune.models.encoding import PageVectors, encode_pages, encode_queries
 from pagetune.records import Judgement, Page, Query
-from pagetune.reranking import rerank_dataset, rerank_documents
+from pagetune.reranking import held_out_rows, rerank_dataset, rerank_documents, settle_use
 from pagetune.workspace import Workspace
 from topics import TOPICS, make_page, topic_text
 
@@ -141,6 +141,20 @@ def test_a_dataset_is_reranked_by_pictures_with_half_the_weight(pictures: Any, t
     assert "reranked − tuned" in found.comparisons
     runs = found.systems["reranked"].run, found.systems["tuned"].run
     assert any(ranking(runs[0][query]) != ranking(runs[1][query]) for query in runs[0])
+
+
+def test_a_dataset_is_reranked_with_the_weight_that_the_fit_chose(pictures: Any, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "ws", load_recipe(None, [*KEYS]))
+    tiny_qwen3_vl_reranker(pipeline.workspace.create().reranker, hidden=32, vision_hidden=32)
+    report = image_report(pictures, pipeline)
+    loaded = open_reranker(pipeline.workspace, pipeline.recipe)
+    answers = {query: set(graded) for query, graded in report.qrels.items()}
+    held_out = held_out_rows(pictures.queries, report.systems["tuned"].run, answers, pictures.image)
+    use = settle_use(pipeline, loaded, held_out)
+    assert use is not None
+    assert use.mixture.queries == 12
+    found = rerank_dataset(pipeline, report, pictures, None)
+    assert use.mixture.about in found.conditions.reranked
 
 
 def test_a_text_reranker_needs_the_words_of_a_dataset(pictures: Any, tmp_path: Path) -> None:

@@ -34,6 +34,10 @@ def do_fit(pipeline: Pipeline) -> Summary:
     model = load_model(recipe.model)
     pipeline.progress.say(f"fit: {describe(model)}")
     pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")
+    if recipe.fit.teacher is not None:
+        from pagetune.distilling import distil_rows
+
+        return distil_rows(pipeline, model, train, judged)
     report = fit_images(
         model,
         train,

@@ -80,19 +80,34 @@ DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUT
 """Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
 
 
+TAUGHT_KEYS = tuple(
+    f"rerank.{key}"
+    for key in ("negatives", "random_share", "max_tokens", "prompts", "min_pixels", "max_pixels", "dtype", "attention")
+)
+"""What a fit with `fit.teacher` reads of the section `rerank`: its lists, and how the teacher is asked."""
+OWN = "reranker"
+"""As `fit.teacher`: the workspace's own. Of documents one run can train it first: it does not need the retriever."""
+
+
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
     """The stages that a run with this recipe has."""
     documents = recipe.dataset.train is None
     stages = STAGES if documents else DATASET_STAGES if recipe.dataset.eval is not None else DATASET_STAGES[:1]
     trained = recipe.kind == "reranker"
+    teaches = documents and trained and recipe.fit.teacher == OWN
     found = []
     for stage in stages:
+        if stage.name == "fit" and recipe.fit.teacher is not None:
+            stage = replace(stage, keys=(*stage.keys, *TAUGHT_KEYS, *(() if documents else ("mine",))))
+        if stage.name == "fit" and teaches:
+            found.append(RERANK)
+            stage = replace(stage, needs=(*stage.needs, "rerank"))
         if stage.name == "evaluate" and recipe.evaluate.rerank:
             # One that was trained, or a published one: without a stage of its own it is an input, as a model is.
             needs = (*stage.needs, "rerank") if trained else stage.needs
             stage = replace(stage, needs=needs, keys=(*stage.keys, *USED_KEYS))
         found.append(stage)
-        if stage.name == "fit" and trained:
+        if stage.name == "fit" and trained and not teaches:
             found.append(RERANK if documents else DATASET_RERANK)
     return tuple(found)
 
@@ -169,6 +184,7 @@ class Pipeline:
         rooms: ModuleType = image_stages if self.recipe.dataset.train else stages
         wanted = _needed(until, self.recipe)
         self._check_documents()
+        self._check_teacher(wanted)
         with self.workspace.lock():
             self.workspace.create()
             self._running = True
@@ -195,6 +211,7 @@ class Pipeline:
     def plan(self, until: str | None = None) -> list[Step]:
         """What `run` would do, stage by stage, and why; nothing is written."""
         self._check_documents()
+        self._check_teacher(_needed(until, self.recipe))
         steps: list[Step] = []
         redone: set[str] = set()
         for stage in _needed(until, self.recipe):
@@ -242,6 +259,22 @@ class Pipeline:
                 f"{root} has not been given documents yet; name them: pagetune run DOCUMENTS -w {root}"
             )
 
+    def _check_teacher(self, wanted: Sequence[Stage]) -> None:
+        """Before anything is computed: a fit that learns from the workspace's own reranker finds one."""
+        if self.recipe.fit.teacher != OWN or "fit" not in [stage.name for stage in wanted]:
+            return
+        if self.recipe.kind == "retriever":
+            from pagetune.distilling import check_teacher
+
+            check_teacher(self.workspace, self.recipe)
+        elif self.recipe.dataset.train is not None:
+            raise RecipeError(
+                [
+                    f"fit.teacher={OWN} with kind=reranker: of a dataset the retriever mines for the reranker, so each "
+                    "would wait for the other; fit kind=reranker without it, then kind=retriever with it"
+                ]
+            )
+
     def _remember(self) -> None:
         if self.recipe.dataset.train is None:
             write_atomically(self._documents_file, json.dumps([str(path) for path in self.documents]))
@@ -266,7 +299,9 @@ class Pipeline:
 
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
-        models = {"models": found} if (found := self._local_models(stage)) else {}
+        models: Parts = {"models": found} if (found := self._local_models(stage)) else {}
+        if stage.name == "fit" and self.recipe.fit.teacher == OWN:
+            models["rerank"] = self._content("rerank")
         made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
         if stage.name == "evaluate":
             from pagetune.reviews import review_stamp
@@ -295,6 +330,8 @@ class Pipeline:
         named = [self.recipe.model.name, self.recipe.model.image_model]
         if "rerank.name" in stage.keys:
             named += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
+        if stage.name == "fit" and self.recipe.fit.teacher != OWN:
+            named.append(self.recipe.fit.teacher)
         folders = [Path(name) for name in named if name and Path(name).is_dir()]
         return stamp_files(folders) if "model" in stage.keys else []
 

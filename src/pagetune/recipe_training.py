@@ -50,6 +50,11 @@ class FitRecipe(Section):
     mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
     passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
     negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
+    teacher: str | None = Field(
+        None,
+        description="a reranker whose margins are learned instead, over lists as `rerank.negatives` makes them: "
+        "reranker (the workspace's own), a preset, a Hub id or a folder; none: ranking",
+    )
     lifted_share: float = Field(
         0.4, ge=0, description="sentences and phrases to one other example, at most, once there are 2000 examples"
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -11,13 +13,18 @@ if TYPE_CHECKING:
     from pagetune.evaluation.ranking import Run
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.rerank import PageSide, Pictures, RerankSet
-    from pagetune.examples.rerank_rows import RerankRows
+    from pagetune.examples.rerank_rows import Labelled, RerankRows
+    from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import ImageTrainSet
     from pagetune.pipeline import Pipeline
     from pagetune.records import Page, Query
+    from pagetune.reranking import Asked
 
-Material = tuple["RerankSet", "RerankSet | None", dict[str, Any]]
-"""Lists to train on, shortlists to judge on, and what the report says of the data."""
+Validation = Callable[[Any], "Asked | None"]
+"""Of the trained reranker: what its weight and calibration are fitted on."""
+
+Material = tuple["RerankSet", "RerankSet | None", dict[str, Any], Validation]
+"""Lists to train on, shortlists to judge on, what the report says of the data, shortlists to settle its use on."""
 
 
 def of_documents(pipeline: Pipeline, model: Any) -> Material:
@@ -39,11 +46,11 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         queries,
         recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
     )
-    side, pictures = _side(pipeline, model, data, pages, [example.query for example in chosen])
+    side, pictures = side_of(pipeline, model, data, pages)
     train = lists_of_examples(
         chosen,
         queries,
-        data.qrels("train"),
+        answers_of(data.qrels("train"), pages),
         [page.id for page in pages],
         side,
         own.directions,
@@ -59,32 +66,65 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         run = _first_stage(pipeline, asked, data, pages)
         grades = data.qrels("validation")
         judged = shortlists(asked, run, grades, side, own.directions, room, seed=own.seed, pictures=pictures)
-    return train, judged, {"documents": len(store.documents()), "pages": len(pages)}
+    about = {"documents": len(store.documents()), "pages": len(pages)}
+    return train, judged, about, partial(_held_out, pipeline, data, pages)
 
 
-def _side(
-    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], trained: Sequence[str]
-) -> tuple[PageSide, Pictures | None]:
-    """How pages go into pairs, in training as in use. `trained`: ids of the queries to train on."""
-    from pagetune.examples.rerank_sides import PagePassages, PagePictures
+def _held_out(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page], reranker: Any) -> Asked | None:
+    """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
+    --rerank` settles it again on those of the tuned model."""
+    from pagetune.evaluation.evaluate import Encoded
     from pagetune.models.loading import load_model
-    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.reranking import held_out
+    from pagetune.stages import encode
+
+    if not data.of("validation"):
+        return None
+    base = load_model(pipeline.recipe.model)
+    return held_out(pipeline, reranker, base, Encoded([], encode(pipeline, base, pages, data.masks)), data, pages)
+
+
+def side_of(
+    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]
+) -> tuple[PageSide, Pictures | None]:
+    """Pages as this reranker takes them, in training as in use, and the pictures where it sees."""
+    from pagetune.examples.rerank_sides import PagePictures
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
-    from pagetune.reranking import words_of
-    from pagetune.stages import encode, encode_asked, rendered_pages
+    from pagetune.stages import rendered_pages
 
     if sees(model):
-        store = rendered_pages(pipeline.workspace, pipeline.recipe)
-        shown = PagePictures(store, data.masks, rendering(model))
+        shown = PagePictures(rendered_pages(pipeline.workspace, pipeline.recipe), data.masks, rendering(model))
         return shown, shown
+    return passages_of(pipeline, model, data, pages), None
+
+
+def passages_of(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]) -> PageSide:
+    """Pages by the passage that the base model, whose vectors mining kept, finds nearest to the query; where that cuts
+    none, `model` cuts them."""
+    from pagetune.examples.rerank_sides import PagePassages
+    from pagetune.models.loading import load_model
+    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.reranking import words_of
+    from pagetune.stages import encode, encode_asked
+
     base = load_model(pipeline.recipe.model)
-    wanted = {*trained, *(query.id for query in data.of("validation"))}
-    asked = {query.id: query.text for query in data.queries if query.id in wanted}
+    asked = {query.id: query.text for split in ("train", "validation") for query in data.of(split)}
     vectors = dict(zip(asked, encode_asked(base, list(asked.values())), strict=True))
     texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
     reading = words_of(model, base, texts, encode(pipeline, base, pages, data.masks), vectors)
-    return PagePassages(reading.inputs, nearest_first=not isinstance(reading, EveryPassage)), None
+    return PagePassages(reading.inputs, nearest_first=not isinstance(reading, EveryPassage))
+
+
+def answers_of(qrels: Mapping[str, Mapping[str, int]], pages: Sequence[Page]) -> dict[str, set[str]]:
+    """For each query the pages that answer it, in whatever grade, and those that say nearly the same: as in mining,
+    none of them is a negative, mined or drawn."""
+    from pagetune.examples.negatives import twins_of
+
+    twins = twins_of(pages)
+    return {
+        query: {same for page in graded for same in (page, *twins.get(page, ()))} for query, graded in qrels.items()
+    }
 
 
 def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:
@@ -123,7 +163,7 @@ def of_rows(pipeline: Pipeline) -> Material:
     those that the workspace's own model mines among their pages where there is one."""
     from pagetune.examples.rerank import Mix, label_lists, lists_of_examples
     from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
-    from pagetune.examples.rerank_shortlists import shortlists
+    from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
     from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import load_train_set
 
@@ -133,8 +173,11 @@ def of_rows(pipeline: Pipeline) -> Material:
     about = {"rows": len(train), "form": train.form}
     pictures = RowPictures(train)
     if train.has_label:
-        labelled = _labelled(train, own.loss)
-        return label_lists(labelled, own.directions, pictures), None, about
+        labelled, judged_on = _labelled_halves(pipeline, train, pictures)
+        train_lists = label_lists(labelled, own.directions, pictures)
+        room = _room(train_lists, own.eval_fraction)
+        shown = labelled_shortlists(label_lists(judged_on, own.directions, pictures), room, seed=own.seed)
+        return train_lists, shown if len(shown) else None, about, lambda reranker: None
     rows = examples_of_rows(train, recipe.splits.validation, own.max_examples, own.seed)
     run, held_out = _mined_runs(pipeline, train, rows)
     examples = mine_from_run(rows.examples, rows.answers, run, recipe.mine)
@@ -154,15 +197,43 @@ def of_rows(pipeline: Pipeline) -> Material:
     asked = [rows.queries[query] for query in rows.held_out]
     room = _room(lists, own.eval_fraction)
     judged = shortlists(asked, held_out, grades, pictures, own.directions, room, seed=own.seed, pictures=pictures)
-    return lists, judged, about
+    return lists, judged, about, partial(_held_out_rows, pipeline, rows, held_out, pictures)
 
 
-def _labelled(train: ImageTrainSet, loss: str) -> list[tuple[str, int, float]]:
+def _held_out_rows(
+    pipeline: Pipeline, rows: RerankRows, run: Run, pictures: RowPictures, reranker: Any
+) -> Asked | None:
+    """The held-out queries, where the workspace's retriever has ranked their pages: an order that was drawn says
+    nothing of a weight against it."""
+    from pagetune.reranking import held_out_rows
+
+    if pipeline.workspace.finished("fit") is None or not rows.held_out:
+        return None
+    texts = {query: rows.queries[query].text for query in rows.held_out}
+    return held_out_rows(texts, run, rows.held_out, lambda page: pictures.image(pictures.numbers[page]))
+
+
+def _labelled_halves(
+    pipeline: Pipeline, train: ImageTrainSet, pictures: RowPictures
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Labelled pairs to train on, and to judge on."""
+    from pagetune.examples.rerank_rows import hold_out_labelled
+
+    own, share = pipeline.recipe.rerank, pipeline.recipe.splits.validation
+    every = _labelled(train, own.loss, pictures.numbers)
+    kept, judged = hold_out_labelled(every, pictures.key, share, own.seed, scores=own.loss == "margin")
+    if not judged:
+        pipeline.progress.say(
+            "rerank: no labelled queries are held out, so nothing is judged while it trains: too few have both an "
+            "answer and another page, they share their answers with all others, or splits.validation is 0"
+        )
+    return kept, judged
+
+
+def _labelled(train: ImageTrainSet, loss: str, numbers: Mapping[str, int]) -> list[Labelled]:
     """Query, number of the page, label."""
     from pagetune.errors import DataError
-    from pagetune.examples.rerank_sides import RowPictures
 
-    numbers = RowPictures(train).numbers
     cells = train.dataset.with_format(None).select_columns(["query", "label"])[:]
     if train.negatives:
         raise DataError(
@@ -178,7 +249,7 @@ def _labelled(train: ImageTrainSet, loss: str) -> list[tuple[str, int, float]]:
     return [(text, numbers[key], float(label)) for text, key, label in found]
 
 
-def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Mapping[str, Any]]:
+def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Run]:
     """Rankings of the pages to train on, and of those held out: by the workspace's own model, else at random."""
     import random
 
@@ -193,7 +264,7 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
         )
         draw = random.Random(recipe.rerank.seed)
         pages = rows.held_out_pages
-        drawn = {}
+        drawn: Run = {}
         for query, answers in rows.held_out.items():
             others = draw.sample(pages, min(len(pages), DEPTH))
             shown = list(dict.fromkeys((*sorted(answers), *others)))[:DEPTH]
@@ -205,14 +276,15 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
     asked = {each.query: rows.queries[each.query].text for each in rows.examples}
     candidates = recipe.mine.candidates + recipe.mine.skip
     return (
-        _ranked(pipeline, model, train, rows.pages, asked, candidates),
-        _ranked(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
+        rank_rows(pipeline, model, train, rows.pages, asked, candidates),
+        rank_rows(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
     )
 
 
-def _ranked(
+def rank_rows(
     pipeline: Pipeline, model: Any, train: ImageTrainSet, pages: Sequence[str], queries: dict[str, str], depth: int
 ) -> Run:
+    """What the model ranks first of some pages of a training set. `queries`: id -> text."""
     from pagetune.evaluation.dataset import encode_set
     from pagetune.evaluation.retrieval import rank_pages
     from pagetune.examples.rerank_rows import RowPages

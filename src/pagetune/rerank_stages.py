@@ -5,6 +5,7 @@ As in `stages`, the summary has `content`, the digest of what was made.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     from pagetune.models.reranker import architecture_of, load_reranker, sees
     from pagetune.models.reranker_saving import save_reranker
     from pagetune.rerank_material import of_documents, of_rows
+    from pagetune.reranking import settle_use
     from pagetune.training.rerank import fit_reranker
     from pagetune.training.rerank_judging import RerankEvaluator
     from pagetune.training.rerank_losses import POINTWISE
@@ -36,9 +38,9 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     model = load_reranker(recipe.rerank)
     _check_teacher(recipe.rerank, model)
     if recipe.dataset.train is None:
-        train, judged, about = of_documents(pipeline, model)
+        train, judged, about, held_out = of_documents(pipeline, model)
     elif sees(model):
-        train, judged, about = of_rows(pipeline)
+        train, judged, about, held_out = of_rows(pipeline)
     else:
         raise ModelError(
             f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
@@ -60,12 +62,14 @@ def do_rerank(pipeline: Pipeline) -> Summary:
 
     facts = _facts(report, about)
     parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
+    use = settle_use(pipeline, model, held_out(model))
     return {
         "content": content_of(workspace.reranker),
         "architecture": architecture_of(model),
         **about,
         **report.summary(),
         "parity": parity.summary(),
+        "use": None if use is None else asdict(use),
     }
 
 
@@ -131,11 +135,9 @@ def _gated(train: RerankSet) -> list[tuple[Any, Any]]:
 
 
 def _told(train: RerankSet) -> str:
-    parts = []
-    for direction, counted in train.mix.items():
-        said = ", ".join(f"{count} {name}" for name, count in counted.items() if name != "lists")
-        parts.append(f"{direction} {counted['lists']} lists ({said})")
-    return "; ".join(parts)
+    from pagetune.models.reranker_card import told_mix
+
+    return "; ".join(f"{direction} {counted}" for direction, counted in told_mix(train.mix).items())
 
 
 def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
@@ -148,6 +150,7 @@ def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
     fit = report.fit
     return RerankFacts(
         data=about,
+        mix=report.mix,
         results={
             key.removesuffix(f"_{METRIC}"): (report.shortlist.get(key), report.after.get(key)) for key in directions
         },

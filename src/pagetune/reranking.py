@@ -1,15 +1,16 @@
-"""What `evaluate --rerank` adds to an evaluation: the shortlists of BM25 and the tuned model, reranked and judged."""
+"""Rerankers in use: what validation says of one, and what `evaluate --rerank` adds to an evaluation, the shortlists of
+BM25 and the tuned model reranked and judged."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import FUSED, TUNED, Encoded, EvaluationReport
-from pagetune.evaluation.rerank_use import RerankUse, made_from, open_reranker, use_of, uses_trained
+from pagetune.evaluation.rerank_use import UNFITTED, RerankUse, has_use, made_from, open_reranker, use_of, uses_trained
 from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight, rerank_run, score_shortlists
 
 if TYPE_CHECKING:
@@ -69,13 +70,18 @@ def held_out(
     tuned: Encoded,
     data: RetrievalData,
     pages: Sequence[Page],
-) -> Asked:
-    """The validation queries with shortlists that are made as the evaluation makes them; arguments as above."""
+) -> Asked | None:
+    """The validation queries with shortlists that are made as the evaluation makes them, None where there are none.
+
+    `tuned` is what `retriever` made of `pages`; its queries are not looked at.
+    """
     from pagetune.evaluation.retrieval import fuse, rank_pages
     from pagetune.stages import encode_asked, masked_bm25
 
     recipe = pipeline.recipe.evaluate
     queries = _validation(data.of("validation"), data.qrels("validation"), pages, pipeline.recipe.fit.seed)
+    if not queries:
+        return None
     texts = {query.id: query.text for query in queries}
     vectors = encode_asked(retriever, list(texts.values()))
     dense = rank_pages(list(texts), vectors, tuned.pages, depth=recipe.depth)
@@ -88,13 +94,45 @@ def held_out(
     )
 
 
+def held_out_rows(
+    queries: Mapping[str, str], run: Run, answers: Mapping[str, Collection[str]], image: Callable[[str], Image]
+) -> Asked:
+    """The held-out queries (id -> text) of a dataset's rows. `answers`: query -> pages; `image` opens a page, whose id
+    is its content key."""
+    qrels = {query: dict.fromkeys(pages, 1) for query, pages in answers.items()}
+    shown = _pictures(lambda ids: ((page, image(page)) for page in ids))
+    return Asked(queries, run, qrels, shown, {page: page for scores in run.values() for page in scores})
+
+
+def fit_use(pipeline: Pipeline, reranker: Any, validation: Asked | None) -> RerankUse | None:
+    """Weight and calibration by the validation shortlists, kept with the reranker; None where there are none."""
+    if validation is None or not validation.run:
+        return None
+    scores = _score(pipeline, reranker, validation)
+    use = RerankUse(choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels))
+    use.save(pipeline.workspace, pipeline.recipe)
+    return use
+
+
+def settle_use(pipeline: Pipeline, reranker: Any, validation: Asked | None) -> RerankUse | None:
+    """The same at the end of the reranker's own fit, which says what came of it."""
+    use = fit_use(pipeline, reranker, validation)
+    if use is None:
+        told = f"no shortlists of a retriever's to settle its use on: weight {UNFITTED}, relevance not calibrated"
+    else:
+        pairs = use.calibration.pairs
+        told = f"{use.mixture.about}; relevance " + (f"calibrated on {pairs} pairs" if pairs else "not calibrated")
+    pipeline.progress.say(f"rerank: {told}")
+    return use
+
+
 def rerank_dataset(
     pipeline: Pipeline, report: EvaluationReport, chosen: ImageEvalSet, texts: Mapping[str, str] | None
 ) -> EvaluationReport:
     """The report of a dataset with the reranked system; `texts`: the words of its pages, where they are known.
 
-    It has no validation queries: the weight is the recipe's, else half. Raises DataError for a text reranker over pages
-    whose words are not known.
+    The weight is the recipe's, else the one that the fit of the workspace's reranker chose on its held-out rows, else
+    half. Raises DataError for a text reranker over pages whose words are not known.
     """
     from pagetune.models.page_pairs import EveryPassage
     from pagetune.models.reranker import sees
@@ -120,11 +158,8 @@ def rerank_report(
 ) -> EvaluationReport:
     """The report with the reranked system, its weight the recipe's, or the best on validation; that is kept."""
     recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
-    use = RerankUse()
-    if validation is not None and validation.run:
-        scores = _score(pipeline, reranker, validation)
-        use = RerankUse(choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels))
-    use.save(workspace, pipeline.recipe)
+    if fit_use(pipeline, reranker, validation) is None and not has_use(workspace, pipeline.recipe):
+        RerankUse().save(workspace, pipeline.recipe)
     mixture = use_of(workspace, pipeline.recipe).mixture
     run = rerank_run(test.run, _score(pipeline, reranker, test), mixture.weight)
     about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(pipeline)}; {mixture.about}"

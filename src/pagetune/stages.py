@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pagetune.evaluation.retrieval import Queries
     from pagetune.evaluation.thumbnails import PageImage
     from pagetune.examples.datasets import RetrievalData
+    from pagetune.examples.page_images import PageEvalSet
     from pagetune.examples.visual import JudgedImages
     from pagetune.models.answers import Pair
     from pagetune.models.encoding import PageVectors
@@ -108,6 +109,10 @@ def do_fit(pipeline: Pipeline) -> Summary:
     if why := choice(pipeline.recipe.model):
         pipeline.progress.say(f"fit: {why}")
     model = load_model(pipeline.recipe.model)
+    if pipeline.recipe.fit.teacher is not None:
+        from pagetune.distilling import distil_documents
+
+        return distil_documents(pipeline, model, data, examples, pages, store)
     checkpoints = workspace.runs / "fit" / "checkpoints"
     if by_image(model):
         return _fit_on_images(pipeline, model, data, examples, pages, store)
@@ -144,7 +149,7 @@ def _fit_on_images(
     """The same examples, the pages as they look."""
     import math
 
-    from pagetune.examples.page_images import PageEvalSet, train_set_of_pages
+    from pagetune.examples.page_images import train_set_of_pages
     from pagetune.models.describe import describe
     from pagetune.models.pixels import rendering
     from pagetune.training.choice import choose_examples
@@ -164,15 +169,7 @@ def _fit_on_images(
         bounds=rendering(model),
         versions=math.ceil(recipe.fit.epochs),
     )
-    chosen = validation_of(pipeline, data, pages)
-    judged = PageEvalSet(
-        {query.id: query.text for query in chosen.queries},
-        tuple(page.id for page in chosen.pages),
-        {query.id: dict(chosen.qrels[query.id]) for query in chosen.queries},
-        store,
-        data.masks,
-        rendering(model),
-    )
+    judged = judged_pages(pipeline, model, data, pages)
     checkpoints = pipeline.workspace.runs / "fit" / "checkpoints"
     report = fit_images(
         model,
@@ -196,6 +193,22 @@ def _judging(judged: JudgedImages | None, pipeline: Pipeline) -> Callable[[Any],
     if judged is None or not judged.queries:
         return None
     return ImageEvaluator(judged, pipeline.recipe, pipeline.workspace.cache).by_dimension
+
+
+def judged_pages(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]) -> PageEvalSet:
+    """What a model of images is validated on: pages as it will be shown them."""
+    from pagetune.examples.page_images import PageEvalSet
+    from pagetune.models.pixels import rendering
+
+    chosen = validation_of(pipeline, data, pages)
+    return PageEvalSet(
+        {query.id: query.text for query in chosen.queries},
+        tuple(page.id for page in chosen.pages),
+        {query.id: dict(chosen.qrels[query.id]) for query in chosen.queries},
+        rendered_pages(pipeline.workspace, pipeline.recipe),
+        data.masks,
+        rendering(model),
+    )
 
 
 VALIDATION_WORDS = 60_000

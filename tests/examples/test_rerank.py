@@ -8,8 +8,8 @@ import pytest
 
 from pagetune.errors import DataError
 from pagetune.examples.rerank import Mix, RankedList, label_lists, lists_of_examples, without_lone_pairs
-from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
-from pagetune.examples.rerank_shortlists import shortlists
+from pagetune.examples.rerank_rows import examples_of_rows, hold_out_labelled, mine_from_run
+from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
 from pagetune.examples.rerank_sides import PagePassages
 from pagetune.examples.visual import make_train_set
 from pagetune.recipe import MineRecipe
@@ -153,6 +153,55 @@ def test_lists_of_one_candidate_have_no_order_to_learn():
     assert without_lone_pairs(whole).mix["image_to_text"] == {"lists": 0, "labelled": 0, "dropped": 2}
     with pytest.raises(DataError, match=r"each of 2 lists has one candidate.*rerank\.loss=bce"):
         without_lone_pairs(label_lists([("q", 1, 1.0)], BOTH, Numbered()))
+def test_the_passage_for_several_queries_does_not_know_which_of_them_it_answers():
+    asked: list[tuple[str, str]] = []
+
+    class Asked(ByName):
+        def shown(self, page: str, query: Query, masked: bool) -> str:
+            asked.append((page, query.text))
+            return page
+
+    run = {"a": {"page-a": 0.9, "page-b": 0.8}, "b": {"page-a": 0.7, "page-b": 0.6}, "c": {"page-b": 1.0}}
+    found = []
+    for answering in ("a", "b"):
+        asked.clear()
+        grades = {name: {"page-a": int(name == answering)} for name in "abc"}
+        shortlists([QUERIES[name] for name in "abc"], run, grades, Asked(), BOTH[1:], 100, seed=1)
+        found.append(list(asked))
+    assert found[0] == found[1] == [("page-a", "what is a")], "the one that is rated highest there"
+
+
+def test_labelled_queries_are_held_out_with_their_answers():
+    made = [(f"q{n}", 3 * n + place, float(place == n % 3)) for n in range(40) for place in range(3)]
+    kept, judged = hold_out_labelled(made, str, 0.2, 1, scores=False)
+    queries = {text for text, _, _ in judged}
+    assert len(queries) == 8
+    assert len(judged) == 24
+    assert not queries & {text for text, _, _ in kept}
+    shared = [*made, *((f"r{n}", 3 * n + n % 3, 0.0) for n in range(40))]
+    kept, judged = hold_out_labelled(shared, str, 0.2, 1, scores=False)
+    answers = {page for _, page, grade in judged if grade}
+    assert not answers & {page for _, page, _ in kept}, "a page that answers a held-out query is not trained on"
+    assert hold_out_labelled([(text, 5, label) for text, _, label in made], str, 0.2, 1, scores=False)[1] == []
+    assert hold_out_labelled([row for row in made if row[2]], str, 0.2, 1, scores=False)[1] == [], "nothing but answers"
+    logs = [(text, page, 4.5 * label - 9) for text, page, label in made]
+    _, judged = hold_out_labelled(logs, str, 0.2, 1, scores=True)
+    assert sorted(grade for _, _, grade in judged) == [0.0] * 16 + [1.0] * 8, "the best of each query's scores"
+
+
+def test_shortlists_of_labels_are_in_no_order_of_the_labels():
+    made = [(f"q{n}", 3 * n + place, float(place == 0)) for n in range(40) for place in range(3)]
+
+    class Apart(Numbered):
+        def key(self, number: int) -> str:
+            return str(number)
+
+    shown = labelled_shortlists(label_lists(made, BOTH, Apart()), 1000, seed=1)
+    assert set(shown.lists) == {"text_to_image"}, "no page has queries of both kinds"
+    firsts = Counter(each.labels.index(1.0) for each in shown.lists["text_to_image"])
+    assert set(firsts) == {0, 1, 2}
+    assert shown.pictures is not None
+    assert len(labelled_shortlists(label_lists(made, BOTH, Apart()), 30, seed=1)) == 5
 
 
 def rows(count: int, picture_maker) -> list[dict]:

@@ -41,7 +41,7 @@ def mine_negatives(
     Queries without an answer in `qrels` have no example.
     """
     usable = {page.id for page in pages if page.kind == "body" and page.duplicate_of is None}
-    twins = _twins(pages)
+    twins = twins_of(pages)
     examples = []
     for query in queries:
         graded = qrels.get(query.id, {})
@@ -57,8 +57,8 @@ def mine_negatives(
     return examples
 
 
-def _twins(pages: Sequence[Page]) -> dict[str, frozenset[str]]:
-    """For each page that has any: the pages that say the same."""
+def twins_of(pages: Sequence[Page]) -> dict[str, frozenset[str]]:
+    """For each page that has any: the pages that say the same, or nearly; itself among them."""
     groups = duplicate_groups({page.id: page.text() for page in pages if page.kind == "body"}, _NEARLY_THE_SAME)
     first = {page.id: groups.get(page.duplicate_of or page.id, page.duplicate_of or page.id) for page in pages}
     members: dict[str, set[str]] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -74,6 +74,38 @@ def examples_of_rows(train: ImageTrainSet, validation: float, most: int | None, 
         chosen = set(random.Random(seed).sample(left, min(most, len(left))))
         kept = [each for each in kept if each.query in chosen]
     return RerankRows(queries, kept, answers, held_out)
+
+
+Labelled = tuple[str, int, float]
+"""A query's text, the number of a page, and a label."""
+
+
+def hold_out_labelled(
+    rows: Sequence[Labelled], key: Callable[[int], str], validation: float, seed: int, *, scores: bool
+) -> tuple[list[Labelled], list[Labelled]]:
+    """Labelled pairs to train on, and those to judge on, whose labels are grades.
+
+    A share `validation` of the queries is held out, of those that have both an answer and something else; what is
+    trained on has none of the pages that answer them. `key`: a page's, by its number. The grade is the label, rounded;
+    `scores`: labels have no zero, and the highest of a query's is its answer. Nothing is held out where only one query
+    could be, or less than half of the pairs would be left.
+    """
+    best: dict[str, float] = {}
+    for text, _, label in rows:
+        best[text] = max(label, best.get(text, label))
+    graded = [
+        (text, page, float(label == best[text] if scores else max(0, round(label)))) for text, page, label in rows
+    ]
+    grades: dict[str, set[bool]] = {}
+    for text, _, grade in graded:
+        grades.setdefault(text, set()).add(grade > 0)
+    mixed = [text for text, found in grades.items() if len(found) == 2]
+    count = min(MOST, round(validation * len(grades)), len(mixed))
+    drawn = set(random.Random(seed).sample(mixed, count)) if count > 1 else set()
+    judged = [row for row in graded if row[0] in drawn]
+    unseen = {key(page) for _, page, grade in judged if grade}
+    kept = [row for row in rows if row[0] not in drawn and key(row[1]) not in unseen]
+    return (kept, judged) if judged and 2 * len(kept) >= len(rows) else (list(rows), [])
 
 
 def mine_from_run(

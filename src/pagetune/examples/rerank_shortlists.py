@@ -45,7 +45,8 @@ def shortlists(
 
     Only those that have both an answer and something else can be put in order. For a page the candidates are the
     queries in whose shortlists it stands, those that rated it highest first. A page that goes in as text is the
-    passage for the query; for several queries, that for the first which it answers.
+    passage for the query; for several queries, the one that shares most with all of them together: which of them it
+    answers has no say.
     """
     draw = random.Random(seed)
     by_id = {query.id: query for query in queries}
@@ -58,27 +59,43 @@ def shortlists(
         made: list[RankedList] = []
         if direction == "text_to_image":
             for query in chosen:
-                made.append(_pages(by_id[query], ranked[query], grades[query], side, draw))
+                made.append(_pages(by_id[query], ranked[query], grades[query], side))
         else:
             rated = _by_page(ranked, run)
             for page in dict.fromkeys(page for query in chosen for page in ranked[query] if grades[query].get(page, 0)):
                 if _mixed([grades[query].get(page, 0) for query in rated[page]]):
-                    made.append(_queries(page, [by_id[query] for query in rated[page]], grades, side, draw))
+                    made.append(_queries(page, [by_id[query] for query in rated[page]], grades, side))
         lists[direction] = _within(made, room)
     return RerankSet({name: found for name, found in lists.items() if found}, pictures)
 
 
-def _pages(
-    query: Query, ranked: Sequence[str], grades: Mapping[str, int], side: PageSide, draw: random.Random
-) -> RankedList:
+def labelled_shortlists(labelled: RerankSet, pairs: int, *, seed: int) -> RerankSet:
+    """Lists of held-out pairs, which are labelled with grades, as shortlists of at most about so many pairs together.
+
+    Whoever labelled them may have begun with the answer: their order is drawn.
+    """
+    draw = random.Random(seed)
+    lists: dict[RerankDirection, list[RankedList]] = {}
+    for direction, found in labelled.lists.items():
+        made = []
+        for each in found:
+            if _mixed([round(label) for label in each.labels]):
+                order = draw.sample(range(len(each.labels)), len(each.labels))[:DEPTH]
+                labels = tuple(each.labels[place] for place in order)
+                made.append(RankedList(each.asked, tuple(each.candidates[place] for place in order), labels))
+        lists[direction] = _within([each for each in made if any(each.labels)], pairs // len(labelled.lists))
+    return RerankSet({name: found for name, found in lists.items() if found}, labelled.pictures)
+
+
+def _pages(query: Query, ranked: Sequence[str], grades: Mapping[str, int], side: PageSide) -> RankedList:
     shown: list[Input] = [side.shown(page, query, True) for page in ranked]
     return RankedList(query.text, tuple(shown), tuple(float(grades.get(page, 0)) for page in ranked))
 
 
-def _queries(page: str, queries: Sequence[Query], grades: Grades, side: PageSide, draw: random.Random) -> RankedList:
-    answered = next(query for query in queries if grades[query.id].get(page, 0))
+def _queries(page: str, queries: Sequence[Query], grades: Grades, side: PageSide) -> RankedList:
     labels = tuple(float(grades[query.id].get(page, 0)) for query in queries)
-    return RankedList(side.shown(page, answered, True), tuple(query.text for query in queries), labels)
+    # A passage is chosen for the query that rates the page highest, whether it is an answer to that one or not.
+    return RankedList(side.shown(page, queries[0], True), tuple(query.text for query in queries), labels)
 
 
 def _by_page(ranked: Mapping[str, Sequence[str]], run: Run) -> dict[str, list[str]]:

@@ -37,6 +37,8 @@ class RerankFacts:
     title: str = ""
     about: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
+    mix: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Direction -> what its lists are of -> how many: positives, and negatives mined and random."""
     datasets: tuple[str, ...] = ()
     """Hub ids."""
     results: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
@@ -78,6 +80,7 @@ def reranker_card(
         kind=KINDS[architecture_of(model)],
         base=f"`{base}`",
         facts=facts,
+        mix=told_mix(facts.mix),
         description=", ".join(described),
         usage=_usage(model),
         prompts=[(each, prompt) for each in DIRECTIONS if (prompt := task_prompt(model, each))],
@@ -96,6 +99,15 @@ def reranker_card(
         ],
         recipe=yaml.safe_dump(portable(recipe, SECTIONS), sort_keys=False, allow_unicode=True),
     )
+
+
+def told_mix(mix: Mapping[str, Mapping[str, int]]) -> dict[str, str]:
+    """By direction, in words."""
+    found = {}
+    for direction, counted in mix.items():
+        said = ", ".join(f"{count} {name}" for name, count in counted.items() if name != "lists")
+        found[direction] = f"{counted['lists']} lists ({said})"
+    return found
 
 
 def _front(model: CrossEncoder, recipe: Recipe, facts: RerankFacts) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """The head of the `light` reranker: how near each token of the query comes to some token of the passage.
 
 Query and passage go through the transformer together, so that each token has seen the other side; then they are
-compared as late interaction compares them (Khattab and Zaharia, 2020). A new classifier on top would start at chance and
-needs more examples than a folder of documents gives; this head orders pages before it is trained.
+compared as late interaction compares them (Khattab and Zaharia, 2020). A new classifier on top would start at chance
+and needs more examples than a folder of documents gives; this head orders pages before it is trained.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ class StreamingCachedLoss(nn.Module):
     """Wrap an upstream cached loss, or one inside MatryoshkaLoss: its mathematics stays, the embedding streams.
 
     `loss`: CachedMultipleNegativesRankingLoss or CachedMultiVectorMultipleNegativesRankingLoss, with all their options
-    (directions, hardness weighting, gather_across_devices), or MatryoshkaLoss around the first. `budget`: what a
+    (directions, hardness weighting, gather_across_devices), or `margins.CachedMarginMSELoss`; or MatryoshkaLoss around
+    one of dense vectors. `budget`: what a
     mini-batch may hold; without one, the loss's own mini_batch_size. It takes what Sentence Transformers' collator
     makes, and what it was made for, the batches of `references.ReferenceCollator`. Raises TypeError for another loss.
     """
@@ -186,9 +187,12 @@ def _known() -> dict[type, type[Representations]]:
     from sentence_transformers.multi_vector_encoder.losses import CachedMultiVectorMultipleNegativesRankingLoss
     from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
+    from pagetune.training.margins import CachedMarginMSELoss
+
     return {
         CachedMultipleNegativesRankingLoss: Vectors,
         CachedMultiVectorMultipleNegativesRankingLoss: Tokens,
+        CachedMarginMSELoss: Vectors,
     }
 
 

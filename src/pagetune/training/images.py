@@ -52,6 +52,7 @@ BESIDE = {
     "workers",
     "page_cache",
     "graph_memory",
+    "teacher",
 }
 """Keys of `fit` that act when training is over, or that it does not depend on: another value finds the same
 checkpoints."""
@@ -82,6 +83,15 @@ class ImageEvaluator(SentenceEvaluator):
         sizes = [] if is_late(model) else dimensions(model, self.recipe.fit)[1:]
         found = {METRIC: float(self._judge(queries, pages, None).mean())}
         return found | {f"{METRIC}_{size}d": float(self._judge(queries, pages, size).mean()) for size in sizes}
+
+    def identity(self) -> list[Any]:
+        """What decides its figures besides the model."""
+        return [self.chosen.fingerprint]
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Queries, and pages that they are ranked over."""
+        return len(self.chosen.queries), len(self.chosen.page_ids)
 
     def values(self, model: Any) -> NDArray[np.float64]:
         """float64 [queries]: each query's NDCG@10 with the model as it is now."""
@@ -147,7 +157,7 @@ def fit_images(
     `models.adapters.merge_adapters`. `cache` is a folder for pages as the model scales them, and for vectors. Raises
     DataError, ModelError.
     """
-    _check(model, recipe)
+    check_images(model, recipe)
     began = time.monotonic()
     identity = [fingerprint_model(model), train.fingerprint, "" if judged is None else judged.fingerprint]
     if recipe.fit.freeze_vision:
@@ -159,7 +169,7 @@ def fit_images(
             kept = f"{stored_bytes(model) / 2**20:.0f} MiB instead of {plain / 2**20:.0f}"
             progress.say(f"fit: weights in {recipe.lora.quantise}, {kept}, adapters included")
     evaluator = ImageEvaluator(judged, recipe, cache) if judged is not None else None
-    rates = _rates(model, recipe.fit)
+    rates = part_rates(model, recipe.fit)
     fit = KeyedFit(model, train, evaluator, recipe, folder / WHOLE, identity, rates, progress, cache)
     fit.judge_untrained()
     if is_router(model) and recipe.fit.projection_epochs and last_checkpoint(fit.folder) is None:
@@ -204,7 +214,7 @@ def _align(
             parameter.requires_grad_(trained[name])
 
 
-def _rates(model: Any, recipe: FitRecipe) -> dict[str, float]:
+def part_rates(model: Any, recipe: FitRecipe) -> dict[str, float]:
     """Learning rates of parts of the model, by a pattern of their parameters' names."""
     import re
 
@@ -216,7 +226,8 @@ def _rates(model: Any, recipe: FitRecipe) -> dict[str, float]:
     return {pattern: recipe.projection_learning_rate}
 
 
-def _check(model: Any, recipe: Recipe) -> None:
+def check_images(model: Any, recipe: Recipe) -> None:
+    """Raise ModelError where the model cannot be trained on page images as the recipe has it."""
     missing = [kind for kind in ("text", "image") if not model.supports(kind)]
     if missing:
         raise ModelError(f"the model takes {model.modalities}, not {missing[0]}; page images need a model of both")
@@ -275,7 +286,7 @@ class KeyedFit:
             assert last is not None, "the last step is saved"
         state = read_state(last)
         kept = keep(self.model, last, state, evaluator, fit.best)
-        sizes = (len(evaluator.chosen.queries), len(evaluator.chosen.page_ids)) if evaluator else None
+        sizes = evaluator.sizes if evaluator else None
         bfloat16 = use_bfloat16(fit, self.model.device)
         return report(state, kept, self.rows, planned, sizes, noted, bfloat16, time.monotonic() - began)
 

@@ -60,12 +60,7 @@ def fit_model(
     goes on from the last one, and ends with the weights that it would have ended with. Raises DataError where there
     is too little to train on, ModelError for adapters, or a placement in which nothing can be trained.
     """
-    if recipe.lora.rank:
-        raise ModelError(
-            f"lora.rank={recipe.lora.rank}: a model that reads pages is trained whole, adapters are for those that "
-            "look at them; leave out the section lora"
-        )
-    check_placement(model, recipe.model)
+    check_reading(model, recipe)
     began = time.monotonic()
     queries = {query.id: query for query in data.queries}
     chosen = [
@@ -83,7 +78,8 @@ def fit_model(
         versions=math.ceil(recipe.fit.epochs),
     )
     planned = plan(len(chosen), len(set(pairs.pages)), recipe.fit)
-    evaluator = _evaluator(data, pages, pairs, planned, recipe)
+    words = sum(len(text.split()) for column in pairs.columns().values() for text in column)
+    evaluator = validation_evaluator(data, pages, words / len(pairs.queries), planned, recipe)
     identity = fingerprint(
         fingerprint_model(model),
         pairs.columns(),
@@ -100,7 +96,7 @@ def fit_model(
     last = last_checkpoint(folder)
     if last is None or not has_ended(last, planned.steps):
         trainer = _trainer(model, pairs, planned, evaluator, recipe, folder)
-        with _while_training(model, recipe):
+        with while_training(model, recipe):
             run(trainer, planned.steps, last, progress)
         last = last_checkpoint(folder)
         assert last is not None, "the last step is saved"
@@ -108,12 +104,22 @@ def fit_model(
     state = read_state(last)
     kept = keep(model, last, state, evaluator, recipe.fit.best)
     bfloat16 = use_bfloat16(recipe.fit, model.device)
-    judged = (len(evaluator.chosen.queries), len(evaluator.chosen.pages)) if evaluator else None
+    judged = evaluator.sizes if evaluator else None
     return report(state, kept, len(chosen), planned, judged, noted, bfloat16, time.monotonic() - began)
 
 
+def check_reading(model: SentenceTransformer, recipe: Recipe) -> None:
+    """Raise ModelError where the recipe asks for what a model that reads pages cannot be trained with."""
+    if recipe.lora.rank:
+        raise ModelError(
+            f"lora.rank={recipe.lora.rank}: a model that reads pages is trained whole, adapters are for those that "
+            "look at them; leave out the section lora"
+        )
+    check_placement(model, recipe.model)
+
+
 @contextmanager
-def _while_training(model: SentenceTransformer, recipe: Recipe) -> Iterator[None]:
+def while_training(model: SentenceTransformer, recipe: Recipe) -> Iterator[None]:
     """The recipe's dropout, and for a model that reads pages in passages no longer texts than when it encodes.
 
     A batch is padded to its longest text, and one table of numbers has three times the tokens of a passage of prose.
@@ -132,14 +138,12 @@ def _while_training(model: SentenceTransformer, recipe: Recipe) -> Iterator[None
             reader.max_seq_length = longest
 
 
-def _evaluator(
-    data: RetrievalData, pages: Sequence[Page], pairs: Pairs, planned: Plan, recipe: Recipe
+def validation_evaluator(
+    data: RetrievalData, pages: Sequence[Page], words: float, planned: Plan, recipe: Recipe
 ) -> ValidationEvaluator | None:
-    """None where there is nothing to validate on."""
-    words = sum(len(text.split()) for column in pairs.columns().values() for text in column)
+    """None where there is nothing to validate on. `words`: of a row that is trained on."""
     # A step computes forward and backward, about three times what encoding the same words costs.
-    words_a_step = words / len(pairs.queries) * planned.batch_size
-    allowed = EVALUATION_SHARE * 3 * words_a_step * planned.interval
+    allowed = EVALUATION_SHARE * 3 * words * planned.batch_size * planned.interval
     chosen = choose_validation(
         data.of("validation"),
         data.qrels("validation"),

@@ -90,6 +90,11 @@ class ValidationEvaluator(SentenceEvaluator):
         grades = [(query.id, query.text, sorted(self.chosen.qrels[query.id].items())) for query in self.chosen.queries]
         return [texts, grades]
 
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Queries, and pages that they are ranked over."""
+        return len(self.chosen.queries), len(self.chosen.pages)
+
     def values(self, model: Any) -> NDArray[np.float64]:
         """float64 [queries]: each query's NDCG@10 with the model as it is now."""
         training = model.training

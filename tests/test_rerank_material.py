@@ -1,0 +1,34 @@
+"""What a reranker is trained on: which pages are no negatives."""
+
+from __future__ import annotations
+
+from pagetune.examples.rerank import Mix, lists_of_examples
+from pagetune.records import Example, Query
+from pagetune.rerank_material import answers_of
+from topics import make_page, topic_text
+
+
+class ByName:
+    """A page is its name, as text."""
+
+    def answering(self, page, query, draw):
+        return page
+
+    other = answering
+
+
+def test_a_page_that_says_nearly_the_same_is_no_negative_mined_or_drawn():
+    text = topic_text("garden", 1, 120)
+    pages = [
+        make_page("first", text),
+        make_page("second", f"{text} revised"),
+        make_page("another", topic_text("garden", 9, 120)),
+    ]
+    answers = answers_of({"q": {"first": 2}}, pages)
+    assert answers == {"q": {"first", "second"}}
+    query = Query("q", "what grows", "heading", "d", "first")
+    pool = [page.id for page in pages]
+    made = lists_of_examples(
+        [Example("q", "first")], {"q": query}, answers, pool, ByName(), ("text_to_image",), Mix(3, 0.25), seed=1
+    )
+    assert made.lists["text_to_image"][0].candidates == ("first", "another")
