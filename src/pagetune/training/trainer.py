@@ -28,7 +28,7 @@ from pagetune.training.images import AT_REST, BESIDE
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
-from pagetune.training.placement import check_placement, left_in_place
+from pagetune.training.placement import check_placement, left_in_place, tell_of_other_gpus
 from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
 from pagetune.workspace import fingerprint
 
@@ -66,6 +66,7 @@ def fit_model(
             "look at them; leave out the section lora"
         )
     check_placement(model, recipe.model)
+    tell_of_other_gpus(model, progress)
     began = time.monotonic()
     queries = {query.id: query for query in data.queries}
     chosen = [
