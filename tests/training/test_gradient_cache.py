@@ -230,7 +230,7 @@ def test_a_late_model_knows_queries_from_pages_without_being_told(make_case):
 
 
 def test_inside_data_parallel_it_is_the_model_that_is_copied(reader):
-    """What Sentence Transformers' trainer makes where a machine has several GPUs, and nobody started it with torchrun."""
+    """As Sentence Transformers' trainer has it where a machine has several GPUs and nobody started it with torchrun."""
     engine = streaming(reader, budget=Budget(tokens=50))
     expected = measured(reader, engine, reader.preprocessed())
     engine.model = torch.nn.DataParallel(reader.model)

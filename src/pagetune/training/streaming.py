@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from functools import partial
+from dataclasses import asdict, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.models.late_interaction import is_late
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe
-from pagetune.training.budget import measure, room
+from pagetune.training.budget import Trial, left_for_graphs, measure, room
 from pagetune.training.feeding import Feeder, Preparer, Reference, Route, workers_beside
 from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.lengths import Lengths
 from pagetune.training.loop import as_trained
 from pagetune.training.losses import ranking_loss
-from pagetune.training.memory import SHARE_OF_FREE
+from pagetune.training.memory import forget_frames, is_out_of_memory, release
 from pagetune.training.mini_batches import Budget
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.references import Column, ReferenceCollator
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from pagetune.examples.visual import ImageTrainSet
-
-MEASURED_ON = 256
-"""Pages whose lengths are looked at to find the longest, evenly spread over the rows."""
 
 LOSS_ROWS = 256
 """Queries whose similarities are made at a time: a matrix of so many times the pages of a batch is small."""
@@ -75,12 +72,7 @@ class Streaming:
             return Budget(**noted["budget"])
         keep = None if recipe.graph_memory == "auto" else round(recipe.graph_memory * 2**30)
         if recipe.mini_batch_tokens == "auto":
-            column = "image"
-            step = max(1, len(self._train) // MEASURED_ON)
-            pages = [self._refer(column, row) for row in range(0, len(self._train), step)]
-            kind = Tokens if is_late(self._model) else Vectors
-            with as_trained(self._model, recipe):
-                found, trials = measure(self._model, kind, self.feeder.prepare, pages, self.routes[column])
+            found, trials = self._measured()
             budget = Budget(tokens=found.tokens, keep_bytes=found.keep_bytes if keep is None else keep)
             tried = ", ".join(f"{trial.items}: {trial.tokens / trial.seconds:,.0f}" for trial in trials)
             progress.say(
@@ -88,11 +80,42 @@ class Streaming:
                 f"(tokens a second by pages: {tried}); graphs of {budget.keep_bytes / 2**30:.1f} GiB are kept"
             )
         else:
-            keep = int(SHARE_OF_FREE * room(self._model)) if keep is None else keep
             items = recipe.mini_batch_size if recipe.mini_batch_tokens is None else None
-            budget = Budget(tokens=recipe.mini_batch_tokens, items=items, keep_bytes=keep)
+            budget = Budget(tokens=recipe.mini_batch_tokens, items=items)
+            budget = replace(budget, keep_bytes=self._left_beside(budget) if keep is None else keep)
         noted["budget"] = asdict(budget)
         return budget
+
+    @cached_property
+    def longest(self) -> tuple[Reference, Route]:
+        """The page of the most tokens, of every row and column."""
+        # Of each size once: there are few, and of a size all are as long.
+        rows, columns = range(len(self._train)), self._train.columns
+        places = {(column, self._train.size(column, row)): row for column in columns for row in rows}
+        pages = ((self._refer(column, row), self.routes[column]) for (column, _), row in places.items())
+        return max(pages, key=lambda page: page[0].length)
+
+    def _measured(self, items: int | None = None) -> tuple[Budget, list[Trial]]:
+        page, route = self.longest
+        kind = Tokens if is_late(self._model) else Vectors
+        with as_trained(self._model, self._recipe):
+            return measure(self._model, kind, self.feeder.prepare, [page], route, items=items)
+
+    def _left_beside(self, budget: Budget) -> int:
+        """For graphs beside mini-batches of a budget that is given: on a GPU one is tried, on a CPU its part of the
+        memory goes by the whole."""
+        device = self._model.device
+        if device.type != "cuda":
+            return left_for_graphs(room(self._model), device)
+        items = budget.items or max(1, (budget.tokens or 0) // self.longest[0].length)
+        try:
+            return self._measured(items)[0].keep_bytes
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            forget_frames(error)
+            release(device)
+            return 0  # Where memory runs out in a step, its mini-batches get smaller.
 
     def close(self) -> None:
         """End the workers."""
