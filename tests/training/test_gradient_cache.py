@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from _engine import apart, measured, taken, with_dropout
 from pagetune.models.adapters import add_adapters
 from pagetune.recipe import LoraRecipe
+from pagetune.training import gradient_cache
 from pagetune.training.feeding import Feeder
 from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
 from pagetune.training.memory import GraphMeter
@@ -244,6 +247,53 @@ def test_what_it_cannot_wrap_is_named(reader):
         StreamingCachedLoss(CoSENTLoss(reader.model))
     with pytest.raises(ValueError, match="1 column"):
         streaming(reader)(reader.preprocessed()[:1])
+
+
+def test_without_a_budget_the_loss_says_how_much_goes_through_at_once_and_memory_how_many_graphs(reader):
+    sizes = []
+    hook = reader.model.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0]["input_ids"].shape))
+    for options, most in (({}, 4), ({"mini_batch_num_tokens": 40}, 2), ({"mini_batch_num_tokens": 4000}, 6)):
+        expected = measured(reader, reader.upstream(4, **options), reader.preprocessed())
+        sizes.clear()
+        engine = streaming(reader, 4, **options)
+        agree(reader, measured(reader, engine, reader.preprocessed()), expected)
+        assert engine.account.summary()["graphs_kept"] == 1
+        assert max(rows for rows, _ in sizes) == most
+    hook.remove()
+
+
+def test_the_room_for_graphs_is_looked_for_once_where_the_model_is_trained(reader, monkeypatch):
+    monkeypatch.setattr(gradient_cache, "room", lambda model: 1_000_000)
+    engine = streaming(reader)
+    assert engine.budget.keep_bytes == 0
+    with torch.no_grad():
+        engine(reader.preprocessed())
+    assert engine.budget.keep_bytes == 0
+    measured(reader, engine, reader.preprocessed())
+    assert engine.budget.keep_bytes == 400_000
+    engine.budget = Budget(items=1)  # As where memory ran out.
+    measured(reader, engine, reader.preprocessed())
+    assert engine.budget.keep_bytes == 0
+
+
+def test_the_drop_in_of_the_docs_trains(reader, tmp_path):
+    """docs/performance.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    names = ("anchor", "positive", "negative")
+    rows = Dataset.from_dict(dict(zip(names, reader.columns, strict=True)))
+    arguments = SentenceTransformerTrainingArguments(
+        str(tmp_path), per_device_train_batch_size=6, max_steps=2, use_cpu=True, report_to="none", save_strategy="no"
+    )
+    before = {name: weight.detach().clone() for name, weight in reader.model.named_parameters()}
+    given = {"model": reader.model, "rows": rows, "arguments": arguments}
+    exec(snippet, given)
+    account = given["trainer"].loss.account
+    assert (account.steps, account.summary()["graphs_kept"]) == (2, 1)
+    assert any(not torch.equal(weight, before[name]) for name, weight in reader.model.named_parameters())
 
 
 def test_what_it_cost_is_told(reader):
