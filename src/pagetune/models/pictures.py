@@ -39,16 +39,21 @@ def document_prompt(model: Any) -> str | None:
     return next((model.prompts[name] for name in names if name in model.prompts), None)
 
 
-def forward_pages(model: Any, features: dict[str, Any]) -> list[Any]:
-    """Preprocessed pages through the model, as `encode_document` leads them: a tensor [vectors, dimension] each."""
+def forward_pages(model: Any, features: dict[str, Any]) -> tuple[Any, Any]:
+    """Preprocessed pages through the model, as `encode_document` leads them: a tensor [pages, vectors, dimension] on
+    its device, and bool [pages, vectors], which of them count; None: all do."""
     import torch
 
     with torch.inference_mode(), bfloat16_where_fast(model.device, _autocast(model)):
         made = model(features, task="document")
         if is_late(model):
-            masks = made["attention_mask"].bool()
-            return [tokens[mask] for tokens, mask in zip(made["token_embeddings"], masks, strict=True)]
-        return [vector[None, : model.truncate_dim] for vector in made["sentence_embedding"]]
+            return made["token_embeddings"], made["attention_mask"].bool()
+        return made["sentence_embedding"][:, None, : model.truncate_dim], None
+
+
+def split_pages(vectors: Any, counts: Any) -> list[Matrix]:
+    """Of each page what `forward_pages` made of it, on the host: float32, each vector of length 1."""
+    return matrices(vectors if counts is None else (page[own] for page, own in zip(vectors, counts, strict=True)))
 
 
 def pool_tokens(pages: Sequence[Matrix], pooling: int) -> list[Matrix]:
