@@ -53,6 +53,8 @@ class Passes:
     ) -> None:
         self.model, self.feeder, self.route, self.budget = model, feeder, route, budget
         self.progress = progress
+        self.settled = budget is not None
+        """Whether the budget would be no other with more pages."""
         self._device = model._resolve_inference_device(None)  # Where a device map has left modules to be placed.
 
     def __call__(self, references: Sequence[Reference]) -> Iterator[Made]:
@@ -89,6 +91,7 @@ class Passes:
                 break
             items *= 2
         self.budget = Budget(tokens=best.tokens)
+        self.settled = bool(waiting)  # Else it ended for want of pages.
         return waiting
 
     def _allows(self, items: int, longest: Reference) -> bool:
