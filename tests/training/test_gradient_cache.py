@@ -31,6 +31,20 @@ OPTIONS = [
 ]
 
 
+@pytest.fixture
+def late_reader(make_case):
+    case = make_case("late_reader")
+    case.model.eval().double()  # So that rounding, which depends on the mini-batches, is hardly in sight.
+    return case
+
+
+@pytest.fixture
+def qwen(make_case):
+    case = make_case("qwen", rows=4)
+    case.model.eval().double()
+    return case
+
+
 def streaming(case, rows=2, budget=None, **options):
     return StreamingCachedLoss(case.upstream(rows, **options), budget)
 
@@ -100,6 +114,39 @@ def test_any_lengths_and_budgets(reader, lengths, tokens, items, keep):
     case.model.double()  # So that rounding, which depends on the mini-batches, is out of sight.
     expected = measured(case, case.upstream(64), case.preprocessed())
     budget = Budget(tokens, items or (None if tokens else 3), keep_bytes=keep)
+    with Feeder(case.preparer(), workers=0) as feeder:
+        agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected, 1e-9)
+    agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected, 1e-9)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.tuples(*[st.integers(1, 30)] * 3), min_size=2, max_size=6),
+    tokens=st.integers(1, 300),
+    keep=st.integers(0, 6_000_000),
+)
+def test_any_lengths_and_budgets_of_late_interaction(late_reader, lengths, tokens, keep):
+    columns = [[f"a{row} " * length for row, length in enumerate(column)] for column in zip(*lengths, strict=True)]
+    case = replace(late_reader, columns=columns)
+    expected = measured(case, case.upstream(64), case.preprocessed())
+    budget = Budget(tokens, keep_bytes=keep)
+    with Feeder(case.preparer(), workers=0) as feeder:
+        agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected)
+    agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.tuples(*[st.tuples(st.integers(40, 160), st.integers(40, 160))] * 2), min_size=2, max_size=4),
+    tokens=st.integers(1, 300),
+    keep=st.integers(0, 60_000_000),
+)
+def test_any_pictures_and_budgets(qwen, sizes, tokens, keep):
+    columns = zip(qwen.columns[1:], zip(*sizes, strict=True), strict=True)
+    pages = [[page.resize(size) for page, size in zip(column, own, strict=False)] for column, own in columns]
+    case = replace(qwen, columns=[qwen.columns[0][: len(sizes)], *pages])
+    expected = measured(case, case.upstream(64), case.preprocessed())
+    budget = Budget(tokens, keep_bytes=keep)
     with Feeder(case.preparer(), workers=0) as feeder:
         agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected, 1e-9)
     agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected, 1e-9)
