@@ -13,15 +13,17 @@ from PIL import Image
 
 import _tiny
 from _engine import Case, apart, measured, with_dropout
+from pagetune.examples.visual import make_train_set
 from pagetune.models import hardware
 from pagetune.models.loading import load_model
-from pagetune.recipe import ModelRecipe
-from pagetune.training.budget import measure
+from pagetune.recipe import FitRecipe, ModelRecipe
+from pagetune.training.budget import measure, room
 from pagetune.training.feeding import Feeder, Job, Preparer, Reference, Route
 from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
 from pagetune.training.page_encoding import PageImages, encode_pictures
 from pagetune.training.preparing import Features
 from pagetune.training.representations import Vectors
+from pagetune.training.streaming import Streaming
 from pagetune.training.transfers import Fetched, move
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU with CUDA")
@@ -132,6 +134,16 @@ def test_trying_pages_leaves_the_random_state(case: Case) -> None:
     assert torch.equal(states[1], torch.cuda.get_rng_state())
     assert budget.keep_bytes > 0
     assert trials[0].peak_bytes > 0
+
+
+def test_graphs_take_what_a_given_mini_batch_leaves(tmp_path: Path, gpu: torch.device) -> None:
+    folder = _tiny.tiny_qwen3_vl(tmp_path / "qwen", hidden=32, layers=1, heads=2, vision_hidden=32, vision_layers=1)
+    model = load_model(ModelRecipe(name=str(folder), max_pixels=40_000)).to(gpu)
+    rows = [{"query": f"page {n}", "image": Image.new("RGB", (90, 90), (20 * n, 0, 0))} for n in range(4)]
+    given: list[dict[str, Any]] = [{"mini_batch_tokens": 500}, {"mini_batch_tokens": None, "mini_batch_size": 2}, {}]
+    for keys in given:
+        budget = Streaming(model, make_train_set(rows), {}, FitRecipe(workers=0, **keys)).budget({})
+        assert 0.7 * room(model) < budget.keep_bytes < 0.95 * room(model)
 
 
 @pytest.mark.parametrize("kind", ["dense", "late"])
