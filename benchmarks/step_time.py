@@ -36,7 +36,7 @@ from pagetune.training.references import Column, ReferenceCollator
 from pagetune.training.representations import Vectors
 
 TRIPLETS, SIDE, STEPS = 8, 600, 6
-SIZES = (1, 2, 4)
+SIZES = (1, 2, 4, 8)
 DIMENSIONS = [256, 128, 64]
 CLAIM, STALL = 1.25, 0.05
 

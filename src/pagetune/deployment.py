@@ -129,9 +129,11 @@ def _of_dataset(pipeline: Pipeline, model: Any) -> Encoding:
     from pagetune.examples.visual import load_eval_set
     from pagetune.reranking import read_dataset
     from pagetune.reviews import judge_again
+    from pagetune.training.page_cache import kept_pages
 
-    recipe, cache = pipeline.recipe, pipeline.workspace.cache / "vectors"
+    recipe, cache = pipeline.recipe, pipeline.workspace.cache
     judged = load_eval_set(recipe.dataset)
-    found = encode_set(model, judged, recipe.model, cache, pipeline.progress)
+    kept = kept_pages(cache / "pixels", model, recipe.fit.page_cache)
+    found = encode_set(model, judged, recipe.model, cache / "vectors", pipeline.progress, kept)
     qrels, _ = judge_again(pipeline.workspace, judged.qrels, judged.queries, judged.page_ids)
     return Encoding(judged.queries, found.queries, found.pages, qrels, lambda one: read_dataset(pipeline, one, judged))

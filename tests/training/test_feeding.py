@@ -18,7 +18,7 @@ import torch
 from PIL import Image
 
 from pagetune.errors import DataError
-from pagetune.training.feeding import RESTARTS, Feeder, Job, Preparer, Reference, Route, move
+from pagetune.training.feeding import RESTARTS, Feeder, Job, Preparer, Reference, Route
 
 CPU = torch.device("cpu")
 PICTURES = Route(pictures=True)
@@ -92,6 +92,25 @@ def test_of_two_hundred_few_are_there_at_once(workers, ahead):
                 time.sleep(0.05)
         with pytest.raises(StopIteration):
             next(stream)
+
+
+def test_large_ones_are_fewer_at_once():
+    begun = multiprocessing.Value("i", 0)
+
+    def prepare(job):
+        with begun.get_lock():
+            begun.value += 1
+        return {"pixels": torch.zeros(1000 * len(job.references), dtype=torch.uint8)}
+
+    with Feeder(prepare, ahead=8, held=5000) as feeder:
+        next(feeder.stream(jobs(1), CPU))
+        for rows, at_once in ((1, 5), (2, 2), (9, 1)):  # One that is too large by itself is prepared, alone.
+            begun.value = 0
+            stream = feeder.stream(jobs(12, rows), CPU)
+            for taken in range(12):
+                time.sleep(0.02)
+                assert begun.value <= taken + at_once
+                assert len(next(stream)["pixels"]) == 1000 * rows
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -215,6 +234,33 @@ def test_after_close_no_process_is_left_and_the_next_need_starts_new_ones():
     feeder.close()
 
 
+def test_what_a_closed_stream_still_waits_for_is_not_prepared_before_the_next():
+    begun = multiprocessing.Value("i", 0)
+
+    def prepare(job):
+        with begun.get_lock():
+            begun.value += 1
+        time.sleep(0.1)
+        return number_and_process(job)
+
+    with Feeder(prepare, ahead=20) as feeder:
+        stream = feeder.stream(jobs(21), CPU)
+        pid = next(stream)["number"][1].item()
+        stream.close()
+        assert list(stream) == []
+        (after,) = feeder.stream(jobs(1), CPU)
+        # One was done, one is under way, and one is with the worker already.
+        assert begun.value <= 5
+        assert after["number"][1].item() == pid, "the worker goes on"
+
+
+def test_a_process_is_not_forked_where_that_is_unsafe(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "darwin")
+    with Feeder(number_and_process, workers=3) as feeder:
+        assert feeder.workers == 0
+        assert next(feeder.stream(jobs(1), CPU))["number"][1].item() == os.getpid()
+
+
 def test_a_closed_stream_prepares_no_more():
     begun = multiprocessing.Value("i", 0)
 
@@ -268,7 +314,3 @@ def test_workers_tokenize_without_a_warning_of_forks(reader, capfd):
         assert next(feeder.stream(jobs(1), CPU))["count"].item() == 64
     assert "fork" not in capfd.readouterr().err
     assert "TOKENIZERS_PARALLELISM" not in os.environ
-
-
-def test_what_is_no_tensor_stays_as_it_is():
-    assert move({"task": "query", "ids": torch.ones(1)}, CPU) == {"task": "query", "ids": torch.ones(1)}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from _engine import apart, measured, taken, with_dropout
 from pagetune.models.adapters import add_adapters
 from pagetune.recipe import LoraRecipe
+from pagetune.training import gradient_cache
 from pagetune.training.feeding import Feeder
 from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
 from pagetune.training.memory import GraphMeter
@@ -26,6 +29,20 @@ OPTIONS = [
     {"hardness_mode": "hard_negatives", "hardness_strength": 5.0},
     {"hardness_mode": "all_negatives", "hardness_strength": 5.0, "scale": 50.0},
 ]
+
+
+@pytest.fixture
+def late_reader(make_case):
+    case = make_case("late_reader")
+    case.model.eval().double()  # So that rounding, which depends on the mini-batches, is hardly in sight.
+    return case
+
+
+@pytest.fixture
+def qwen(make_case):
+    case = make_case("qwen", rows=4)
+    case.model.eval().double()
+    return case
 
 
 def streaming(case, rows=2, budget=None, **options):
@@ -97,6 +114,39 @@ def test_any_lengths_and_budgets(reader, lengths, tokens, items, keep):
     case.model.double()  # So that rounding, which depends on the mini-batches, is out of sight.
     expected = measured(case, case.upstream(64), case.preprocessed())
     budget = Budget(tokens, items or (None if tokens else 3), keep_bytes=keep)
+    with Feeder(case.preparer(), workers=0) as feeder:
+        agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected, 1e-9)
+    agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected, 1e-9)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    lengths=st.lists(st.tuples(*[st.integers(1, 30)] * 3), min_size=2, max_size=6),
+    tokens=st.integers(1, 300),
+    keep=st.integers(0, 6_000_000),
+)
+def test_any_lengths_and_budgets_of_late_interaction(late_reader, lengths, tokens, keep):
+    columns = [[f"a{row} " * length for row, length in enumerate(column)] for column in zip(*lengths, strict=True)]
+    case = replace(late_reader, columns=columns)
+    expected = measured(case, case.upstream(64), case.preprocessed())
+    budget = Budget(tokens, keep_bytes=keep)
+    with Feeder(case.preparer(), workers=0) as feeder:
+        agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected)
+    agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.tuples(*[st.tuples(st.integers(40, 160), st.integers(40, 160))] * 2), min_size=2, max_size=4),
+    tokens=st.integers(1, 300),
+    keep=st.integers(0, 60_000_000),
+)
+def test_any_pictures_and_budgets(qwen, sizes, tokens, keep):
+    columns = zip(qwen.columns[1:], zip(*sizes, strict=True), strict=True)
+    pages = [[page.resize(size) for page, size in zip(column, own, strict=False)] for column, own in columns]
+    case = replace(qwen, columns=[qwen.columns[0][: len(sizes)], *pages])
+    expected = measured(case, case.upstream(64), case.preprocessed())
+    budget = Budget(tokens, keep_bytes=keep)
     with Feeder(case.preparer(), workers=0) as feeder:
         agree(case, measured(case, streaming(case, 64, budget), case.referenced(feeder)), expected, 1e-9)
     agree(case, measured(case, streaming(case, 64, budget), case.preprocessed()), expected, 1e-9)
@@ -229,6 +279,14 @@ def test_a_late_model_knows_queries_from_pages_without_being_told(make_case):
     agree(case, measured(case, engine, untold), measured(case, case.upstream(3), told))
 
 
+def test_inside_data_parallel_it_is_the_model_that_is_copied(reader):
+    """As Sentence Transformers' trainer has it where a machine has several GPUs and nobody started it with torchrun."""
+    engine = streaming(reader, budget=Budget(tokens=50))
+    expected = measured(reader, engine, reader.preprocessed())
+    engine.model = torch.nn.DataParallel(reader.model)
+    agree(reader, measured(reader, engine, reader.preprocessed()), expected)
+
+
 def test_what_it_cannot_wrap_is_named(reader):
     from sentence_transformers.sentence_transformer.losses import CoSENTLoss
 
@@ -236,6 +294,53 @@ def test_what_it_cannot_wrap_is_named(reader):
         StreamingCachedLoss(CoSENTLoss(reader.model))
     with pytest.raises(ValueError, match="1 column"):
         streaming(reader)(reader.preprocessed()[:1])
+
+
+def test_without_a_budget_the_loss_says_how_much_goes_through_at_once_and_memory_how_many_graphs(reader):
+    sizes = []
+    hook = reader.model.register_forward_pre_hook(lambda _, inputs: sizes.append(inputs[0]["input_ids"].shape))
+    for options, most in (({}, 4), ({"mini_batch_num_tokens": 40}, 2), ({"mini_batch_num_tokens": 4000}, 6)):
+        expected = measured(reader, reader.upstream(4, **options), reader.preprocessed())
+        sizes.clear()
+        engine = streaming(reader, 4, **options)
+        agree(reader, measured(reader, engine, reader.preprocessed()), expected)
+        assert engine.account.summary()["graphs_kept"] == 1
+        assert max(rows for rows, _ in sizes) == most
+    hook.remove()
+
+
+def test_the_room_for_graphs_is_looked_for_once_where_the_model_is_trained(reader, monkeypatch):
+    monkeypatch.setattr(gradient_cache, "room", lambda model: 1_000_000)
+    engine = streaming(reader)
+    assert engine.budget.keep_bytes == 0
+    with torch.no_grad():
+        engine(reader.preprocessed())
+    assert engine.budget.keep_bytes == 0
+    measured(reader, engine, reader.preprocessed())
+    assert engine.budget.keep_bytes == 400_000
+    engine.budget = Budget(items=1)  # As where memory ran out.
+    measured(reader, engine, reader.preprocessed())
+    assert engine.budget.keep_bytes == 0
+
+
+def test_the_drop_in_of_the_docs_trains(reader, tmp_path):
+    """docs/performance.md, as it stands there."""
+    page = (Path(__file__).parents[2] / "docs" / "performance.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    from datasets import Dataset
+    from sentence_transformers import SentenceTransformerTrainingArguments
+
+    names = ("anchor", "positive", "negative")
+    rows = Dataset.from_dict(dict(zip(names, reader.columns, strict=True)))
+    arguments = SentenceTransformerTrainingArguments(
+        str(tmp_path), per_device_train_batch_size=6, max_steps=2, use_cpu=True, report_to="none", save_strategy="no"
+    )
+    before = {name: weight.detach().clone() for name, weight in reader.model.named_parameters()}
+    given = {"model": reader.model, "rows": rows, "arguments": arguments}
+    exec(snippet, given)
+    account = given["trainer"].loss.account
+    assert (account.steps, account.summary()["graphs_kept"]) == (2, 1)
+    assert any(not torch.equal(weight, before[name]) for name, weight in reader.model.named_parameters())
 
 
 def test_what_it_cost_is_told(reader):

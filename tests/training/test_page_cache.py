@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,43 @@ def test_no_more_is_kept_than_the_limit(models: dict[str, Any], tmp_path: Path) 
     damaged.write_bytes(b"not an array")
     for number in range(8):
         ResizedPages(tmp_path, models["qwen"], 300_000).open(str(number), page(200 + number, 200).copy)
+
+
+def test_settings_that_are_no_longer_used_give_way_the_longest_unused_first(
+    models: dict[str, Any], tmp_path: Path
+) -> None:
+    from pagetune.models.pixels import bound_pixels, pixel_bounds
+
+    model = models["qwen"]
+    low, high = pixel_bounds(model) or (0, 0)
+
+    def pages(bound: int, *numbers: int) -> Path:
+        """The folder of a bound's setting, and in it some pages of about 100 KB."""
+        bound_pixels(model, low, bound)
+        kept = ResizedPages(tmp_path, model, 500_000)
+        for number in numbers:
+            kept.open(str(number), page(200 + number, 180).copy)
+        return kept.folder
+
+    try:
+        first, second = pages(high - 1024, 0, 1), pages(high - 2048, 0, 1)
+        os.utime(first, (100, 100))
+        os.utime(second, (50, 50))
+        # Taken up again: now it is the second that was not used for longest.
+        third = pages(high - 4096, 0, 1)
+        assert {each.name for each in tmp_path.iterdir()} == {first.name, third.name}
+        pages(high - 1024)
+        fourth = pages(high - 8192, 0, 1)
+        assert {each.name for each in tmp_path.iterdir()} == {first.name, fourth.name}
+        # What is in use since this one began stays.
+        own = ResizedPages(tmp_path, model, 500_000)
+        os.utime(first, (own._began + 5, own._began + 5))
+        for number in range(2, 9):
+            own.open(str(number), page(200 + number, 180).copy)
+        assert first.is_dir()
+        assert sum(file.stat().st_size for file in tmp_path.rglob("*.npy")) <= 501_000
+    finally:
+        bound_pixels(model, low, high)
 
 
 def test_several_processes_share_one_limit(models: dict[str, Any], tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ from pagetune.examples.visual import make_eval_set
 from pagetune.models import hardware
 from pagetune.models.loading import load_model
 from pagetune.recipe import ModelRecipe
-from pagetune.training import page_encoding
+from pagetune.training import page_encoding, passes
+from pagetune.training.mini_batches import Budget
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.page_encoding import PageImages, auto_workers, encode_pictures
 
@@ -39,6 +40,12 @@ def page(number: int) -> Image.Image:
 def float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bfloat16 a mini-batch of another size rounds otherwise."""
     monkeypatch.setattr(hardware, "has_bfloat16", lambda device: False)
+
+
+@pytest.fixture(autouse=True)
+def forgotten() -> None:
+    """The tests share models: each looks for its budget itself."""
+    page_encoding._FOUND.clear()
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +142,31 @@ def test_a_budget_of_tokens_a_fixed_number_and_one_that_is_found(dense: Any, pag
         assert sum(sizes) == PAGES, "nothing is computed only to be measured"
     finally:
         hook.remove()
+
+
+def test_a_budget_is_looked_for_once_while_a_model_is_there(
+    dense: Any, pages: PageImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passes, "MOST", 2)
+    sizes: list[int] = []
+    hook = counted(dense, sizes.append)
+    try:
+        encode_pictures(dense, PageImages({"p0": "p0"}, pages.image, pages.size))
+        assert not page_encoding._FOUND[dense], "one page says nothing of how many go together"
+        sizes.clear()
+        encode_pictures(dense, pages)
+        assert sizes[:3] == [1, 1, 2]
+        (place,) = page_encoding._FOUND[dense]
+        page_encoding._FOUND[dense][place] = Budget(tokens=10**6)
+        sizes.clear()
+        again = encode_pictures(dense, pages)
+        assert sizes == [PAGES]
+        sizes.clear()
+        encode_pictures(dense, pages, ModelRecipe(encode_batch=4))
+        assert sizes == [4, 4, 4, 2], "what the recipe says goes before"
+    finally:
+        hook.remove()
+    np.testing.assert_allclose(again.vectors, encode_pictures(dense, pages).vectors, atol=1e-5)
 
 
 @pytest.mark.parametrize("keys", [{}, {"encode_batch": 8}, {"encode_tokens": 500}], ids=["auto", "batch", "tokens"])

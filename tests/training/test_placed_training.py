@@ -13,6 +13,7 @@ from pagetune.models.loading import load_model
 from pagetune.models.saving import save_finished
 from pagetune.recipe import load_recipe
 from pagetune.training.images import fit_images
+from pagetune.training.placement import tell_of_other_gpus
 from pagetune.training.trainer import fit_model
 
 KEYS = ["fit.batch_size=4", "fit.epochs=1", "fit.bf16=off", "fit.matryoshka=[64]", "fit.eval_fraction=1"]
@@ -152,3 +153,21 @@ def test_a_reading_model_with_adapters_is_refused(tiny_model, tmp_path):
     chosen = load_recipe(None, ["lora.rank=4", "lora.quantise=4bit"])
     with pytest.raises(ModelError, match=r"lora\.rank=4: a model that reads pages is trained whole"):
         fit_model(tiny_model, None, [], [], chosen, tmp_path)
+
+
+def test_of_several_gpus_the_one_that_is_used_is_told(monkeypatch):
+    said = []
+
+    class Heard(Killer):
+        def say(self, line):
+            said.append(line)
+
+    class Whole:
+        device, _placement_is_delegated = torch.device("cuda:0"), False
+
+    for gpus in (1, 4):
+        monkeypatch.setattr(torch.cuda, "device_count", lambda gpus=gpus: gpus)
+        tell_of_other_gpus(Whole(), Heard(0))
+    assert len(said) == 1
+    assert "one of 4 GPUs" in said[0]
+    assert "model.device_map=auto" in said[0]

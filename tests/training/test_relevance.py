@@ -68,6 +68,21 @@ def test_dense_in_every_direction(make_case, judged, rows, options):
     assert max(compare(alike(make_case("reader"), judged), judged, rows, **options)) < 1e-9
 
 
+@pytest.mark.parametrize("partition", ["joint", "per_direction"])
+def test_where_every_page_answers_every_query_there_is_nothing_to_learn_and_nothing_infinite(reader, partition):
+    pages = [[f"{column}{row}" for row in range(6)] for column in "pn"]
+    everything = frozenset(key for column in pages for key in column)
+    keys = [[f"q{row}" for row in range(6)], *pages]
+    relevant = dict.fromkeys(keys[0], everything)
+    directions = ("query_to_doc", "doc_to_query") if partition == "per_direction" else ("query_to_doc", "doc_to_doc")
+    with Feeder(reader.preparer(), workers=0) as feeder:
+        loss = reader.upstream(4, directions=directions, partition_mode=partition)
+        engine = StreamingCachedLoss(loss, Budget(tokens=60))
+        value, found = measured(reader, engine, reader.referenced(feeder, keys, relevant))
+    assert value == pytest.approx(0, abs=1e-4)  # Its own page is left to each.
+    assert all(float(gradient.abs().max()) < 1e-4 for gradient in found.values())
+
+
 @pytest.mark.parametrize("judged", JUDGED.values(), ids=JUDGED)
 @pytest.mark.parametrize("rows", [2, 4, 16])
 def test_late(make_case, judged, rows):

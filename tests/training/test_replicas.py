@@ -9,10 +9,10 @@ import _two_processes
 
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
-    return _two_processes.compare(["reader", "late_reader"], tmp_path_factory.mktemp("two"))
+    return _two_processes.compare(["reader", "late_reader", "router"], tmp_path_factory.mktemp("two"))
 
 
-@pytest.mark.parametrize("name", ["reader", "late_reader"])
+@pytest.mark.parametrize("name", ["reader", "late_reader", "router"])
 @pytest.mark.parametrize(
     "check",
     [

@@ -16,7 +16,7 @@ from pagetune.examples.visual import ImageTrainSet, make_train_set
 from pagetune.models.loading import load_model
 from pagetune.recipe import FitRecipe, ModelRecipe
 from pagetune.training import budget
-from pagetune.training.budget import measure, room
+from pagetune.training.budget import Trial, left_for_graphs, measure, room
 from pagetune.training.feeding import Job, Preparer, Reference, Route
 from pagetune.training.lengths import Lengths
 from pagetune.training.representations import Vectors
@@ -82,6 +82,36 @@ def test_a_measured_budget_is_noted_and_leaves_the_model_as_it_was(model: Any, t
     fixed = FitRecipe(workers=0, mini_batch_tokens=500, graph_memory=0)
     given = Streaming(model, train, {}, fixed).budget({})
     assert (given.tokens, given.items, given.keep_bytes) == (500, None, 0)
+
+
+@pytest.mark.parametrize("column", ["image", "negative_0"])
+def test_the_longest_page_of_every_row_and_column_is_what_is_measured(model: Any, column: str) -> None:
+    small, other = (Image.new("RGB", (64, 64), colour) for colour in ("red", "blue"))
+    rows = [{"query": f"page {number}", "image": small, "negative_0": other} for number in range(600)]
+    rows[401] |= {column: Image.new("RGB", (300, 200))}
+    streaming = Streaming(model, make_train_set(rows), {}, FitRecipe(workers=0))
+    page, route = streaming.longest
+    assert page.name == f"row 401, {column}"
+    assert route.task == "document"
+    assert (streaming.budget({}).tokens or 0) % page.length == 0
+
+
+def test_graphs_take_what_a_mini_batch_leaves() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    tried = Trial(items=2, tokens=40, seconds=1.0, graph_bytes=100, peak_bytes=150)
+    assert left_for_graphs(1000, gpu, tried) == 900 - 2 * 150
+    assert left_for_graphs(1000, gpu) == 450
+    assert left_for_graphs(1000, cpu, tried) == 400 - 100
+    assert left_for_graphs(1000, cpu) == 400
+    assert left_for_graphs(10, gpu, tried) == left_for_graphs(10, cpu, tried) == 0
+
+
+def test_so_many_pages_at_once_are_tried_where_it_is_known_how_many(model: Any, train: ImageTrainSet) -> None:
+    streaming = Streaming(model, train, {}, FitRecipe(workers=0))
+    page, route = streaming.longest
+    budget, trials = measure(model, Vectors, streaming.feeder.prepare, [page], route, items=3)
+    assert [trial.items for trial in trials] == [3]
+    assert budget.tokens == 3 * page.length
 
 
 def test_a_page_too_large_for_the_memory_says_so_and_a_larger_trial_only_ends_the_search(

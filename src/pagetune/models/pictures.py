@@ -16,11 +16,19 @@ from pagetune.models.encoding import Matrix, PageVectors, fingerprint_model
 from pagetune.models.hardware import bfloat16_where_fast, has_bfloat16
 from pagetune.models.late_interaction import is_late
 
+TEXT_TOKENS = 8192
+"""Of queries, padding included, that go through a model together: about those of one large page."""
 
-def encode_texts(model: Any, texts: Sequence[str], batch_size: int = 32) -> list[Matrix]:
-    """float32 [vectors, dimension] for each query, each vector of length 1; a dense model gives one."""
+
+def encode_texts(model: Any, texts: Sequence[str]) -> list[Matrix]:
+    """float32 [vectors, dimension] for each query, each vector of length 1; a dense model gives one.
+
+    Sentence Transformers sorts them by length; how many go through the model together is found by the longest. They are
+    too short to be worth processes that prepare them, and to count the tokens of each would take longer than it saves.
+    """
     if not len(texts):
         return []
+    batch_size = _texts_at_once(model, texts)
     with bfloat16_where_fast(model.device, _autocast(model)):
         found = model.encode_query(list(texts), batch_size=batch_size, show_progress_bar=False, **_options(model))
     return matrices(found)
@@ -39,16 +47,21 @@ def document_prompt(model: Any) -> str | None:
     return next((model.prompts[name] for name in names if name in model.prompts), None)
 
 
-def forward_pages(model: Any, features: dict[str, Any]) -> list[Any]:
-    """Preprocessed pages through the model, as `encode_document` leads them: a tensor [vectors, dimension] each."""
+def forward_pages(model: Any, features: dict[str, Any]) -> tuple[Any, Any]:
+    """Preprocessed pages through the model, as `encode_document` leads them: a tensor [pages, vectors, dimension] on
+    its device, and bool [pages, vectors], which of them count; None: all do."""
     import torch
 
     with torch.inference_mode(), bfloat16_where_fast(model.device, _autocast(model)):
         made = model(features, task="document")
         if is_late(model):
-            masks = made["attention_mask"].bool()
-            return [tokens[mask] for tokens, mask in zip(made["token_embeddings"], masks, strict=True)]
-        return [vector[None, : model.truncate_dim] for vector in made["sentence_embedding"]]
+            return made["token_embeddings"], made["attention_mask"].bool()
+        return made["sentence_embedding"][:, None, : model.truncate_dim], None
+
+
+def split_pages(vectors: Any, counts: Any) -> list[Matrix]:
+    """Of each page what `forward_pages` made of it, on the host: float32, each vector of length 1."""
+    return matrices(vectors if counts is None else (page[own] for page, own in zip(vectors, counts, strict=True)))
 
 
 def pool_tokens(pages: Sequence[Matrix], pooling: int) -> list[Matrix]:
@@ -75,6 +88,13 @@ def gather(ids: Sequence[str], parts: Sequence[Matrix]) -> PageVectors:
     bounds = np.cumsum([0, *(len(part) for part in parts)])
     owner = np.repeat(np.arange(len(parts), dtype=np.int64), [stop - start for start, stop in pairwise(bounds)])
     return PageVectors(tuple(ids), vectors, owner)
+
+
+def _texts_at_once(model: Any, texts: Sequence[str]) -> int:
+    """On a CPU more at a time are no faster."""
+    longest = model.preprocess([max(texts, key=len)], prompt=model.prompts.get("query"), task="query")
+    tokens = max(1, longest["attention_mask"].numel()) if "attention_mask" in longest else 1
+    return max(1, min(256 if model.device.type == "cuda" else 32, TEXT_TOKENS // tokens))
 
 
 def _options(model: Any) -> dict[str, Any]:

@@ -62,7 +62,8 @@ def training_arguments(
     **more: Any,
 ) -> Any:
     """The arguments; `judged`: validation queries steer which checkpoint is kept and when to stop. `kind`: their class,
-    Sentence Transformers' for dense models unless another is given. `more` goes to it as it is."""
+    Sentence Transformers' for dense models unless another is given. `more` goes to it as it is. A process trains on one
+    GPU, whatever the machine has."""
     from sentence_transformers import SentenceTransformerTrainingArguments
     from sentence_transformers.sentence_transformer.training_args import BatchSamplers
 
@@ -70,7 +71,7 @@ def training_arguments(
         more["gradient_checkpointing"] = True
     usual: dict[str, Any] = {"batch_sampler": BatchSamplers.NO_DUPLICATES, "dataloader_drop_last": True}
     chosen: Any = kind or SentenceTransformerTrainingArguments
-    return chosen(
+    made: Any = chosen(
         output_dir=str(folder),
         max_steps=planned.steps,
         per_device_train_batch_size=planned.batch_size,
@@ -95,6 +96,10 @@ def training_arguments(
         dataloader_pin_memory=False,
         **(usual | more),
     )
+    # Over more the trainer would put nn.DataParallel: a batch so many times as large, cut by what knows nothing of
+    # references, and copies of a model that a device map may have spread over them.
+    made._n_gpu = min(made.n_gpu, 1)
+    return made
 
 
 def _log_interval(recipe: FitRecipe, planned: Plan) -> int:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import torch
 
 from pagetune.training.feeding import Job, Prepare, Reference, Route, move
-from pagetune.training.memory import SHARE_OF_FREE, GraphMeter, free_bytes, is_out_of_memory, release
+from pagetune.training.memory import SHARE_OF_FREE, GraphMeter, forget_frames, free_bytes, is_out_of_memory, release
 from pagetune.training.mini_batches import Budget
 from pagetune.training.representations import Output
 
@@ -52,46 +52,50 @@ def measure(
     pages: Sequence[Reference],
     route: Route,
     *,
-    most_tokens: int | None = None,
+    items: int | None = None,
 ) -> tuple[Budget, list[Trial]]:
     """The budget for this model and device, and what was tried.
 
     The longest of `pages` goes through the model in ones, twos, fours … until the time a token no longer falls or half
-    of the `room` is taken. What a kept graph may take is what is left of it on a GPU, or a part of a machine's. The
-    model has to be as training has it (`loop.as_trained`). Weights, gradients and random state are as before. Raises
-    the out-of-memory error of a single page.
+    of the `room` is taken; or only so many at once, where `items` says so. What a kept graph may take is what is left
+    of the room (`left_for_graphs`). The model has to be as training has it (`loop.as_trained`). Weights, gradients and
+    random state are as before. Raises the out-of-memory error of a single page, or of the `items`.
     """
     device = model.device
-    state = torch.random.get_rng_state()
     longest = max(pages, key=lambda page: page.length)
     free = room(model)
     trials: list[Trial] = []
-    items = 1
+    sizes = [items] if items is not None else [1 << power for power in range(MOST.bit_length())]
+    gpus = [each for each in _devices(model) if each.type == "cuda"]
     try:
-        _try(model, kind, prepare, longest, route, 1, device)  # Not counted: the first run of everything is slower.
-        while items <= MOST and (most_tokens is None or items == 1 or items * longest.length <= most_tokens):
-            try:
-                trials.append(_try(model, kind, prepare, longest, route, items, device))
-            except Exception as error:
-                if not is_out_of_memory(error) or not trials:
-                    raise
-                release(device)
-                break
-            if len(trials) > 1 and trials[-2].seconds / trials[-2].tokens < WORTH * _pace(trials[-1]):
-                trials.pop()
-                break
-            if max(trials[-1].peak_bytes, trials[-1].graph_bytes) > free / 4:
-                break
-            items *= 2
+        with torch.random.fork_rng(gpus):
+            _try(model, kind, prepare, longest, route, 1, device)  # Not counted: the first run of everything is slower.
+            for size in sizes:
+                try:
+                    trials.append(_try(model, kind, prepare, longest, route, size, device))
+                except Exception as error:
+                    if not is_out_of_memory(error) or not trials:
+                        raise
+                    forget_frames(error)
+                    release(device)
+                    break
+                if len(trials) > 1 and trials[-2].seconds / trials[-2].tokens < WORTH * _pace(trials[-1]):
+                    trials.pop()
+                    break
+                if max(trials[-1].peak_bytes, trials[-1].graph_bytes) > free / 4:
+                    break
     finally:
-        torch.random.set_rng_state(state)
         model.zero_grad(set_to_none=True)
     chosen = trials[-1]
+    return Budget(tokens=chosen.tokens, keep_bytes=left_for_graphs(free, device, chosen)), trials
+
+
+def left_for_graphs(room: int, device: torch.device, beside: Trial | None = None) -> int:
+    """Bytes of the `room` that kept graphs may take: beside a mini-batch like this one what a GPU has left, or a part
+    of a machine's free memory. Where none was tried, half of a GPU's is left to it."""
     if device.type == "cuda":
-        keep = int(SPARE * free) - 2 * chosen.peak_bytes
-    else:
-        keep = int(SHARE_OF_FREE * free) - chosen.graph_bytes
-    return Budget(tokens=chosen.tokens, keep_bytes=max(0, keep)), trials
+        return max(0, int(SPARE * room) - 2 * beside.peak_bytes) if beside else int(SPARE * room) // 2
+    return max(0, int(SHARE_OF_FREE * room) - (beside.graph_bytes if beside else 0))
 
 
 def room(model: Any) -> int:

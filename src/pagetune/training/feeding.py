@@ -9,55 +9,63 @@ from __future__ import annotations
 import itertools
 import multiprocessing
 import os
+import sys
+import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import CancelledError, Future
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from pagetune.errors import DataError
 from pagetune.training.preparing import Features, Job, Prepare, Preparer, Reference, Route
+from pagetune.training.transfers import Ahead, Stream, move
 from pagetune.training.worker import Worker, is_lost
 
 RESTARTS = 3
 """How often the same mini-batch may end its worker before it is given up."""
 
-
-class Stream(Iterator[Features], Protocol):
-    """The features of one mini-batch after the other; `close` it where the rest is no longer wanted."""
-
-    def close(self) -> None:
-        """Nothing more is prepared."""
+HELD = 2 << 30
+"""Bytes of features that may be under way, whatever a mini-batch takes: they lie in the machine's shared memory."""
 
 
 class Feeder:
-    """Prepares mini-batches in `workers` processes, at most `ahead` of them more than there are workers; with none, in
-    this process when they are asked for. The processes are started at the first need, and end with this one.
+    """Prepares mini-batches in `workers` processes, at most `ahead` of them more than there are workers, and of `held`
+    bytes in all, as far as earlier ones foretell; with none, in this process when they are asked for. The processes are
+    started at the first need, and end with this one.
 
     A worker that is killed, or takes longer than `timeout` seconds for a mini-batch, is replaced and asked again. Sent
     to another process of the same program and back (a DataLoader's), a feeder is the one that it was.
     """
 
-    def __init__(self, prepare: Prepare, *, workers: int = 1, ahead: int = 2, timeout: float = 300.0) -> None:
+    def __init__(
+        self, prepare: Prepare, *, workers: int = 1, ahead: int = 2, held: int = HELD, timeout: float = 300.0
+    ) -> None:
         self.prepare = prepare
-        self.workers = workers if "fork" in multiprocessing.get_all_start_methods() else 0
-        self.ahead = ahead
+        self.workers = workers if can_fork() else 0
+        self.ahead, self.held = ahead, held
         self.timeout = timeout
         self.waited = 0.0
         """Seconds that the model has waited for features."""
+        self.bytes_a_token: dict[Route, float] = {}
+        """Of features, padding included: the most that was seen."""
         self._workers: list[Worker | None] = [None] * self.workers
+        self._changing = threading.RLock()
         self._number = next(_NUMBERS)
         _FEEDERS[self._number] = self
 
     def stream(self, jobs: Sequence[Job], device: torch.device) -> Stream:
         """The features of each job in order, on the device; workers begin at once. Raises DataError."""
-        return _Stream(self, jobs, device) if self.workers else self._here(jobs, device)
+        if not self.workers:
+            return _Timed(self, self._here(jobs, device))
+        prepared = _Prepared(self, jobs)
+        return _Timed(self, prepared if device.type == "cpu" else Ahead(prepared, device))
 
     def close(self) -> None:
         """End the workers."""
@@ -67,26 +75,25 @@ class Feeder:
 
     def _here(self, jobs: Sequence[Job], device: torch.device) -> Generator[Features, None, None]:
         for job in jobs:
-            began = time.monotonic()
-            features = move(self.prepare(job), device)
-            self.waited += time.monotonic() - began
-            yield features
+            yield move(self.prepare(job), device)
 
     def _begin(self, job: Job, place: int) -> _Begun:
-        worker = self._workers[place]
-        if worker is not None:
-            try:
-                return _Begun(job, place, worker, worker.ask(job))
-            except BrokenProcessPool:  # It was killed while it had nothing to do.
-                self._end(place, worker)
-        self._workers[place] = worker = Worker(self.prepare)
-        return _Begun(job, place, worker, worker.ask(job))
+        with self._changing:
+            worker = self._workers[place]
+            if worker is not None:
+                try:
+                    return _Begun(job, place, worker, worker.ask(job))
+                except BrokenProcessPool:  # It was killed while it had nothing to do.
+                    self._end(place, worker)
+            self._workers[place] = worker = Worker(self.prepare)
+            return _Begun(job, place, worker, worker.ask(job))
 
     def _end(self, place: int, worker: Worker) -> None:
         """End a worker, unless another stream has replaced it already."""
-        if self._workers[place] is worker:
-            self._workers[place] = None
-            worker.end()
+        with self._changing:
+            if self._workers[place] is worker:
+                self._workers[place] = None
+                worker.end()
 
     def __reduce__(self) -> tuple[Callable[[int], Feeder], tuple[int]]:
         return _feeder, (self._number,)
@@ -120,50 +127,84 @@ class _Lost(Exception):
     """A worker has ended without an answer; says why."""
 
 
-class _Stream(Stream):
-    """Jobs on their way through the workers, each to the next in turn."""
+class _Timed(Stream):
+    """A stream, and how long the model waits for it."""
 
-    def __init__(self, feeder: Feeder, jobs: Sequence[Job], device: torch.device) -> None:
-        self.feeder, self.device = feeder, device
+    def __init__(self, feeder: Feeder, source: Stream) -> None:
+        self._feeder, self._source = feeder, source
+
+    def __next__(self) -> Features:
+        began = time.monotonic()
+        try:
+            return next(self._source)
+        finally:
+            self._feeder.waited += time.monotonic() - began
+
+    def close(self) -> None:
+        self._source.close()
+
+
+class _Prepared(Stream):
+    """Jobs on their way through the workers, each to the next in turn; what they become is on the host."""
+
+    def __init__(self, feeder: Feeder, jobs: Sequence[Job]) -> None:
+        self.feeder = feeder
         self.turn = itertools.cycle(range(feeder.workers))
         self.waiting = deque(jobs)
         self.begun: deque[_Begun] = deque()
+        self.closed = False
         self._fill()
 
     def __next__(self) -> Features:
-        if not self.begun:
-            raise StopIteration
-        began = time.monotonic()
-        features = self._first()
-        self.begun.popleft()
-        self._fill()
-        moved = move(features, self.device)
-        self.feeder.waited += time.monotonic() - began
-        return moved
+        try:
+            begun = self.begun.popleft()
+        except IndexError:
+            raise StopIteration from None
+        features = self._answer(begun)
+        if not self.closed:
+            self._note(begun.job, features)
+            self._fill()
+        return features
 
     def close(self) -> None:
-        """What workers are at they end, and nobody hears of it."""
+        """What workers are at they end, and nobody hears of it; what waits for them is not begun."""
+        self.closed = True
         self.waiting.clear()
-        self.begun.clear()
+        with suppress(IndexError):  # A thread may be waiting for one of them, and take it.
+            while True:
+                self.begun.popleft().future.cancel()
 
     def _fill(self) -> None:
-        while self.waiting and len(self.begun) < self.feeder.workers + self.feeder.ahead:
-            self.begun.append(self.feeder._begin(self.waiting.popleft(), next(self.turn)))
+        feeder = self.feeder
+        while self.waiting and len(self.begun) < feeder.workers + feeder.ahead:
+            under_way = sum(self._expected(begun.job) for begun in self.begun)
+            if self.begun and under_way + self._expected(self.waiting[0]) > feeder.held:
+                break
+            self.begun.append(feeder._begin(self.waiting.popleft(), next(self.turn)))
 
-    def _first(self) -> Features:
-        """What the first of those on their way has become."""
+    def _expected(self, job: Job) -> float:
+        """Bytes; 0 where nothing like it was seen."""
+        return self.feeder.bytes_a_token.get(job.route, 0.0) * _tokens(job)
+
+    def _note(self, job: Job, features: Features) -> None:
+        found = sum(value.nbytes for value in features.values() if isinstance(value, Tensor)) / _tokens(job)
+        self.feeder.bytes_a_token[job.route] = max(found, self.feeder.bytes_a_token.get(job.route, 0.0))
+
+    def _answer(self, begun: _Begun) -> Features:
+        """What it has become, of as many workers as it takes."""
         losses = 0
         while True:
-            begun = self.begun[0]
             try:
                 return self._result(begun)
             except _Lost as lost:
+                if self.closed:
+                    raise StopIteration from None
                 losses += 1
                 if losses > RESTARTS:
                     raise self._given_up(begun, f"{lost}, {losses} times now") from lost
             # It alone: what else this worker was asked for waits for its turn, so that none is taken for another. (The
             # answer to one is lost too if the next ends the worker before it was fetched.)
-            self.begun[0] = self.feeder._begin(begun.job, begun.place)
+            begun = self.feeder._begin(begun.job, begun.place)
 
     def _result(self, begun: _Begun) -> Features:
         try:
@@ -171,6 +212,8 @@ class _Stream(Stream):
         except (BrokenProcessPool, CancelledError, TimeoutError) as error:
             if not is_lost(begun.future):
                 raise  # It is the answer.
+            if begun.future.cancelled():  # The worker was ended already, or the stream closed.
+                raise _Lost("is killed") from error
             late = isinstance(error, TimeoutError)
             self.feeder._end(begun.place, begun.worker)
             raise _Lost(f"takes longer than {self.feeder.timeout:g} s" if late else "is killed") from error
@@ -191,6 +234,16 @@ class _Stream(Stream):
         )
 
 
+def _tokens(job: Job) -> int:
+    """Padding included."""
+    return max(1, len(job.references) * max(reference.length for reference in job.references))
+
+
+def can_fork() -> bool:
+    """Whether a process may be forked that goes on computing: on macOS it may crash in the system's own libraries."""
+    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+
+
 def workers_beside(device: torch.device) -> int:
     """Processes to prepare in: beside a GPU a core each, up to eight; beside a model on the CPU one, and the model has
     the other cores."""
@@ -202,18 +255,6 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def move(features: Features, device: torch.device) -> Features:
-    """The same features on the device; from pinned memory, without waiting for the copy, where it is a GPU."""
-    cuda = device.type == "cuda"
-
-    def moved(value: Any) -> Any:
-        if not isinstance(value, Tensor):
-            return value
-        return value.pin_memory().to(device, non_blocking=True) if cuda else value.to(device)
-
-    return {name: moved(value) for name, value in features.items()}
-
-
 __all__ = [
     "Features",
     "Feeder",
@@ -223,6 +264,7 @@ __all__ = [
     "Reference",
     "Route",
     "Stream",
+    "can_fork",
     "cores",
     "move",
     "workers_beside",

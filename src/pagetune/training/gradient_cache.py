@@ -16,12 +16,13 @@ them
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pagetune.training.budget import left_for_graphs, room
 from pagetune.training.feeding import Features
 from pagetune.training.memory import Gradients, forget_frames, is_out_of_memory, release, trainable
 from pagetune.training.mini_batches import Budget, padded
@@ -76,9 +77,10 @@ class StreamingCachedLoss(nn.Module):
 
     `loss`: CachedMultipleNegativesRankingLoss or CachedMultiVectorMultipleNegativesRankingLoss, with all their options
     (directions, hardness weighting, gather_across_devices), or `margins.CachedMarginMSELoss`; or MatryoshkaLoss around
-    one of dense vectors. `budget`: what a
-    mini-batch may hold; without one, the loss's own mini_batch_size. It takes what Sentence Transformers' collator
-    makes, and what it was made for, the batches of `references.ReferenceCollator`. Raises TypeError for another loss.
+    one of dense vectors. `budget`: what a mini-batch may hold; without one, the loss's own mini_batch_num_tokens or
+    else mini_batch_size, and for the graphs a part of the memory that is free at the first step. It takes what
+    Sentence Transformers' collator makes, and what it was made for, the batches of `references.ReferenceCollator`.
+    Raises TypeError for another loss.
     """
 
     uses_gradient_cache = True
@@ -87,8 +89,8 @@ class StreamingCachedLoss(nn.Module):
         super().__init__()
         self.loss = loss
         self.model: Any = loss.model
-        cached = _inner(loss)
-        self.budget = budget or Budget(items=cached.mini_batch_size)
+        self.budget = budget or _own_budget(_inner(loss))
+        self._finds_room = budget is None
         self.account = Account()
         self._bytes_a_token: dict[Any, float] = {}
 
@@ -97,6 +99,8 @@ class StreamingCachedLoss(nn.Module):
         batch = _as_batch(list(sentence_features), late=_representations(_inner(self.loss)) is Tokens)
         if len(batch.columns) < 2:
             raise ValueError(f"{len(batch.columns)} column: a ranking loss needs a query and a page")
+        if self._finds_room and torch.is_grad_enabled():
+            self._find_room()
         began = Moment(self.model)
         step = self._made(batch, labels)
         if not torch.is_grad_enabled():
@@ -115,6 +119,12 @@ class StreamingCachedLoss(nn.Module):
         """The wrapped loss's."""
         found: str = _inner(self.loss).citation
         return found
+
+    def _find_room(self) -> None:
+        """Only now does the model lie where it is trained, with as much of it frozen as will be."""
+        bare, _ = without_wrapper(self.model)
+        self.budget = replace(self.budget, keep_bytes=left_for_graphs(room(bare), bare.device))
+        self._finds_room = False
 
     def _made(self, batch: Batch, labels: Tensor | None) -> Step:
         """A step embedded and its loss made, with a smaller budget if memory runs out."""
@@ -181,6 +191,13 @@ def _inner(loss: Any) -> Any:
             "give one of these, or MatryoshkaLoss around the first"
         )
     return inner
+
+
+def _own_budget(cached: Any) -> Budget:
+    """What the loss itself would put through the model together."""
+    if (tokens := cached.mini_batch_num_tokens) is not None:
+        return Budget(tokens=tokens)
+    return Budget(items=cached.mini_batch_size)
 
 
 def _known() -> dict[type, type[Representations]]:

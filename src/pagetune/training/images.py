@@ -31,7 +31,7 @@ from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_tra
 from pagetune.training.losses import dimensions
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.page_encoding import PageImages, encode_pictures
-from pagetune.training.placement import check_placement, left_in_place
+from pagetune.training.placement import check_placement, left_in_place, tell_of_other_gpus
 from pagetune.training.streaming import Streaming
 from pagetune.training.validation import METRIC, judge_scores
 from pagetune.workspace import fingerprint
@@ -158,6 +158,7 @@ def fit_images(
     DataError, ModelError.
     """
     check_images(model, recipe)
+    tell_of_other_gpus(model, progress)
     began = time.monotonic()
     identity = [fingerprint_model(model), train.fingerprint, "" if judged is None else judged.fingerprint]
     if recipe.fit.freeze_vision:

@@ -7,6 +7,9 @@ features of it, to the bit, as of the page itself: that is looked at with the fi
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -26,8 +29,12 @@ RECOUNT = 64
 
 
 class ResizedPages:
-    """`open(key, load)` gives a page, from the folder where it is there. Beyond `limit` bytes no more are kept: those
-    that are there stay, as an epoch that goes through all of them would push each out just before its turn."""
+    """`open(key, load)` gives a page, from the folder where it is there.
+
+    The pages of each of a processor's settings have a folder of their own in `folder`, and `limit` bytes are for all of
+    them: pages of settings that were in use before give way, the longest unused first. Of its own none do: an epoch
+    that goes through all of them would push each out just before its turn.
+    """
 
     def __init__(self, folder: Path, model: Any, limit: int) -> None:
         self._processor = _picture_processor(model)
@@ -36,6 +43,9 @@ class ResizedPages:
         told = repr(sorted(self._processor.to_dict().items(), key=str)) if self._resize else ""
         self.folder = folder / hashlib.sha256(told.encode()).hexdigest()[:16]
         self.limit = limit
+        self._began = time.time()
+        with suppress(OSError):
+            os.utime(self.folder)  # In use.
         self._used: int | None = None
         self._since = 0
         self._trusted: bool | None = None if self._resize else False
@@ -76,8 +86,12 @@ class ResizedPages:
     def _keep(self, file: Path, pixels: Any) -> None:
         import io
 
+        if pixels.nbytes > self.limit:
+            return
         if self._used is None or self._since > self.limit // RECOUNT:
-            self._used, self._since = sum(_bytes(each) for each in self.folder.rglob("*.npy")), 0
+            self._used, self._since = _bytes(self.folder.parent), 0
+        if self._used + pixels.nbytes > self.limit:
+            self._used -= self._make_room(self._used + pixels.nbytes - self.limit)
         if self._used + pixels.nbytes > self.limit:
             return
         buffer = io.BytesIO()
@@ -87,10 +101,31 @@ class ResizedPages:
             self._used += len(buffer.getvalue())
             self._since += len(buffer.getvalue())
 
+    def _make_room(self, wanted: int) -> int:
+        """Remove the pages of settings that nobody has taken up since this began, until so many bytes are free; returns
+        how many are."""
+        others = [(_used_at(each), each) for each in self.folder.parent.iterdir() if each != self.folder]
+        freed = 0
+        for used_at, folder in sorted(others):
+            if freed >= wanted or used_at >= self._began:
+                break
+            freed += _bytes(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        return freed
 
-def _bytes(file: Path) -> int:
+
+def _bytes(folder: Path) -> int:
+    """Of all pages in it."""
+    return sum(_of(file, "st_size") for file in folder.rglob("*.npy"))
+
+
+def _used_at(folder: Path) -> float:
+    return _of(folder, "st_mtime")
+
+
+def _of(file: Path, what: str) -> Any:
     try:
-        return file.stat().st_size
+        return getattr(file.stat(), what)
     except OSError:  # It has gone since it was listed.
         return 0
 

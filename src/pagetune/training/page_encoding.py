@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakKeyDictionary
 
 from pagetune.errors import ModelError
 from pagetune.models.encoding import Matrix, PageVectors
@@ -38,6 +39,11 @@ PAGES_AT_ONCE = 64
 
 FEW = 24
 """Fewer pages than these are prepared where the model is: starting a process would take longer than it saves."""
+
+
+_FOUND: WeakKeyDictionary[Any, dict[tuple[str, str], Budget]] = WeakKeyDictionary()
+"""Of each model the budget that was found for it on a device, in a precision: the evaluations inside a fit look for it
+once. (Where memory is shorter than it was then, it is halved on the way.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,10 +132,15 @@ def _encode(
     ]
     count = auto_workers(model.device, len(chosen)) if workers == "auto" else workers
     pooling = recipe.token_pooling if is_late(model) else 1
+    asked, known = _budget(recipe), _FOUND.setdefault(model, {})
+    place = (str(model.device), str(model.dtype))
     with Feeder(Preparer(model.preprocess, partial(_open, pages, kept)), workers=count) as feeder:
-        for some, vectors in Passes(model, feeder, route, _budget(recipe), progress)(references):
+        passes = Passes(model, feeder, route, asked or known.get(place), progress)
+        for some, vectors in passes(references):
             pooled = pool_tokens(vectors, pooling) if pooling > 1 else vectors
             yield from zip((reference.place for reference in some), pooled, strict=True)
+    if asked is None and passes.budget is not None and passes.settled:
+        known[place] = passes.budget
 
 
 def auto_workers(device: torch.device, pages: int) -> int:

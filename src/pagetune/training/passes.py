@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from pagetune.models.encoding import Matrix
-from pagetune.models.pictures import forward_pages, matrices
+from pagetune.models.pictures import forward_pages, split_pages
 from pagetune.progress import SILENT, Progress
 from pagetune.training.budget import MOST, WORTH
-from pagetune.training.feeding import Feeder, Job, Reference, Route
+from pagetune.training.feeding import Features, Feeder, Job, Reference, Route
 from pagetune.training.memory import forget_frames, free_bytes, is_out_of_memory, release
 from pagetune.training.mini_batches import Budget, cut
+from pagetune.training.transfers import Fetched
 
 CPU_TOKENS = 8192
 """The most that goes through a model on a CPU together: it does not say what it takes, and more is no faster."""
@@ -52,6 +53,8 @@ class Passes:
     ) -> None:
         self.model, self.feeder, self.route, self.budget = model, feeder, route, budget
         self.progress = progress
+        self.settled = budget is not None
+        """Whether the budget would be no other with more pages."""
         self._device = model._resolve_inference_device(None)  # Where a device map has left modules to be placed.
 
     def __call__(self, references: Sequence[Reference]) -> Iterator[Made]:
@@ -88,6 +91,7 @@ class Passes:
                 break
             items *= 2
         self.budget = Budget(tokens=best.tokens)
+        self.settled = bool(waiting)  # Else it ended for want of pages.
         return waiting
 
     def _allows(self, items: int, longest: Reference) -> bool:
@@ -102,7 +106,7 @@ class Passes:
             torch.cuda.reset_peak_memory_stats(self._device)
             before = torch.cuda.memory_allocated(self._device)
         began = time.perf_counter()
-        made = matrices(forward_pages(self.model, features))  # On the host: the device has ended.
+        made = self._begun(features)()  # On the host: the device has ended.
         seconds = time.perf_counter() - began
         peak = torch.cuda.max_memory_allocated(self._device) - before if cuda else 0
         return made, Pace(len(group) * group[0].length, seconds, peak)
@@ -114,18 +118,17 @@ class Passes:
         groups = [[waiting[place] for place in group] for group in self._cut(lengths)]
         stream = self.feeder.stream([self._job(group) for group in groups], self._device)
         done = 0
-        ahead: tuple[list[Reference], Any] | None = None
+        ahead: tuple[list[Reference], Callable[[], list[Matrix]]] | None = None
         broke: Exception | None = None
         try:
             for group in groups:
-                begun = None
                 try:
-                    begun = forward_pages(self.model, next(stream))
+                    begun = self._begun(next(stream))
                 except Exception as error:
                     broke = error
-                # A GPU is at this one while what it made of the last is fetched.
+                # A GPU is at this one while what it made of the last is taken from the host, where it is by now.
                 if ahead is not None:
-                    yield ahead[0], matrices(ahead[1])
+                    yield ahead[0], ahead[1]()
                 if broke is not None:
                     self._give_way(group, broke)
                     break
@@ -133,10 +136,15 @@ class Passes:
                 done += len(group)
             else:
                 assert ahead is not None
-                yield ahead[0], matrices(ahead[1])
+                yield ahead[0], ahead[1]()
         finally:
             stream.close()
         return waiting[done:]
+
+    def _begun(self, features: Features) -> Callable[[], list[Matrix]]:
+        """Pages on their way through the model and back to the host; the result waits for them."""
+        fetched = Fetched(forward_pages(self.model, features))
+        return lambda: split_pages(*fetched.here())
 
     def _cut(self, lengths: list[int]) -> list[list[int]]:
         assert self.budget is not None

@@ -2,7 +2,7 @@
 
 Accelerate's hooks pass on what one device computed to the next. What is kept from the trainer is everything that would
 bring the whole model together on one device: the trainer's own move, Accelerate's, and that of the loss, which holds
-the model; and a copy of it on every GPU.
+the model.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from pagetune.errors import ModelError
 from pagetune.models.placement import away, is_placed
+from pagetune.progress import Progress
 from pagetune.recipe import ModelRecipe
 from pagetune.training.checkpoints import load_weights
 
@@ -34,6 +35,18 @@ def check_placement(model: Any, recipe: ModelRecipe) -> None:
         )
 
 
+def tell_of_other_gpus(model: Any, progress: Progress) -> None:
+    """Say once that a fit trains on one GPU, where a machine has more and the model is whole on one."""
+    import torch
+
+    count = torch.cuda.device_count()
+    if model.device.type == "cuda" and count > 1 and not is_placed(model):
+        progress.say(
+            f"fit: on one of {count} GPUs; a model too large for it is spread over all by model.device_map=auto, and "
+            "CUDA_VISIBLE_DEVICES chooses which one"
+        )
+
+
 def left_in_place(trainer: Any, model: Any) -> Any:
     """The class `trainer`, or for a placed model one that leaves it where it lies."""
     import torch
@@ -43,11 +56,6 @@ def left_in_place(trainer: Any, model: Any) -> Any:
 
     class InPlace(trainer):  # type: ignore[misc]
         """Trains a model where it lies: `model.device` is where its inputs are wanted and its vectors come out."""
-
-        def __init__(self, *, args: Any, **more: Any) -> None:
-            if args.device.type != "cpu":
-                args._n_gpu = 1  # As transformers sets it for a model in parts: no copy of it on every GPU.
-            super().__init__(args=args, **more)
 
         def create_accelerator_and_postprocess(self) -> None:
             super().create_accelerator_and_postprocess()

@@ -17,12 +17,15 @@ BUCKET = 1 << 26
 
 
 def without_wrapper(model: Any) -> tuple[Any, bool]:
-    """The model inside DistributedDataParallel, and whether its gradients are due to be exchanged now."""
-    from torch.nn.parallel import DistributedDataParallel
+    """The model inside DistributedDataParallel, and whether its gradients are due to be exchanged now; inside
+    DataParallel, which a trainer of its own puts over several GPUs, the one that it is copied from."""
+    from torch.nn.parallel import DataParallel, DistributedDataParallel
 
     wrapper = getattr(model, "_orig_mod", model)  # torch.compile around it
     if isinstance(wrapper, DistributedDataParallel):
         return wrapper.module, bool(wrapper.require_backward_grad_sync)
+    if isinstance(wrapper, DataParallel):
+        return wrapper.module, False
     return model, False
 
 

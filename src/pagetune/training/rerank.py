@@ -23,6 +23,7 @@ from pagetune.training.budget import measure
 from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, read_state
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.mini_batches import Budget
+from pagetune.training.placement import tell_of_other_gpus
 from pagetune.training.rerank_losses import ScoresLoss
 from pagetune.training.rerank_pairs import PairBatch, PairFeed, PairScores, cut_lists, prompts_of
 from pagetune.training.streaming import feeding_workers
@@ -79,6 +80,7 @@ def fit_reranker(
     began = time.monotonic()
     if not len(train):
         raise DataError("there is nothing to train a reranker on: no list of a positive and its negatives")
+    tell_of_other_gpus(model, progress)
     identity = [fingerprint_model(model), train.fingerprint]
     identity.append("" if evaluator is None else evaluator.shortlists.fingerprint)
     if recipe.fit.freeze_vision:

@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from functools import partial
+from collections.abc import Mapping
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.models.late_interaction import is_late
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe
-from pagetune.training.budget import measure, room
-from pagetune.training.feeding import Feeder, Prepare, Preparer, Reference, Route, workers_beside
+from pagetune.training.budget_finding import find_budget
+from pagetune.training.feeding import Feeder, Preparer, Reference, Route, workers_beside
 from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.lengths import Lengths
-from pagetune.training.loop import as_trained
 from pagetune.training.losses import ranking_loss
-from pagetune.training.memory import SHARE_OF_FREE
 from pagetune.training.mini_batches import Budget
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.references import Column, ReferenceCollator
-from pagetune.training.representations import Tokens, Vectors
 
 if TYPE_CHECKING:
     from datasets import Dataset
     from PIL.Image import Image
 
     from pagetune.examples.visual import ImageTrainSet
-
-MEASURED_ON = 256
-"""Pages whose lengths are looked at to find the longest, evenly spread over the rows."""
 
 LOSS_ROWS = 256
 """Queries whose similarities are made at a time: a matrix of so many times the pages of a batch is small."""
@@ -69,19 +61,17 @@ class Streaming:
         return StreamingCachedLoss(ranking_loss(self._model, self._recipe, cached=True, rows=rows), budget)
 
     def budget(self, noted: dict[str, Any], progress: Progress = SILENT) -> Budget:
-        """As `find_budget` has it, of the rows' answering pages."""
-        step = max(1, len(self._train) // MEASURED_ON)
-        rows = range(0, len(self._train), step)
-        route = self.routes["image"]
-        return find_budget(
-            self._model,
-            self._recipe,
-            self.feeder.prepare,
-            lambda: [self._refer("image", row) for row in rows],
-            route,
-            noted,
-            progress,
-        )
+        """As `find_budget` has it, by the longest page."""
+        return find_budget(self._model, self._recipe, self.feeder.prepare, lambda: self.longest, noted, progress)
+
+    @cached_property
+    def longest(self) -> tuple[Reference, Route]:
+        """The page of the most tokens, of every row and column."""
+        # Of each size once: there are few, and of a size all are as long.
+        rows, columns = range(len(self._train)), self._train.columns
+        places = {(column, self._train.size(column, row)): row for column in columns for row in rows}
+        pages = ((self._refer(column, row), self.routes[column]) for (column, _), row in places.items())
+        return max(pages, key=lambda page: page[0].length)
 
     def close(self) -> None:
         """End the workers."""
@@ -103,37 +93,6 @@ class Streaming:
         column, row = place
         load = partial(self._train.image, row, column)
         return load() if self._kept is None else self._kept.open(self._train.content(column, row), load)
-
-
-def find_budget(
-    model: Any,
-    recipe: FitRecipe,
-    prepare: Prepare,
-    pages: Callable[[], Sequence[Reference]],
-    route: Route,
-    noted: dict[str, Any],
-    progress: Progress = SILENT,
-) -> Budget:
-    """As the recipe has it; what is "auto" in it is measured once, on `pages`, and noted for a fit that goes on."""
-    if "budget" in noted:
-        return Budget(**noted["budget"])
-    keep = None if recipe.graph_memory == "auto" else round(recipe.graph_memory * 2**30)
-    if recipe.mini_batch_tokens == "auto":
-        kind = Tokens if is_late(model) else Vectors
-        with as_trained(model, recipe):
-            found, trials = measure(model, kind, prepare, pages(), route)
-        budget = Budget(tokens=found.tokens, keep_bytes=found.keep_bytes if keep is None else keep)
-        tried = ", ".join(f"{trial.items}: {trial.tokens / trial.seconds:,.0f}" for trial in trials)
-        progress.say(
-            f"fit: mini-batches of {budget.tokens:,} tokens, {trials[-1].items} of the longest pages "
-            f"(tokens a second by pages: {tried}); graphs of {budget.keep_bytes / 2**30:.1f} GiB are kept"
-        )
-    else:
-        keep = int(SHARE_OF_FREE * room(model)) if keep is None else keep
-        items = recipe.mini_batch_size if recipe.mini_batch_tokens is None else None
-        budget = Budget(tokens=recipe.mini_batch_tokens, items=items, keep_bytes=keep)
-    noted["budget"] = asdict(budget)
-    return budget
 
 
 def _relevant(train: ImageTrainSet) -> dict[str, frozenset[str]]:

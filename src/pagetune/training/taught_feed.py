@@ -12,12 +12,13 @@ import torch
 from pagetune.examples.rerank import Input, RankedList, RerankSet
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe
+from pagetune.training.budget_finding import find_budget
 from pagetune.training.feeding import Features, Feeder, Preparer, Reference, Route
 from pagetune.training.lengths import Lengths
 from pagetune.training.mini_batches import Budget
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.references import References
-from pagetune.training.streaming import MEASURED_ON, feeding_workers, find_budget
+from pagetune.training.streaming import feeding_workers
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -68,23 +69,18 @@ class TaughtFeed:
         return found | {"label": torch.tensor([each.labels for each in chosen])}
 
     def budget(self, noted: dict[str, Any], progress: Progress = SILENT) -> Budget:
-        """Pictures: as `streaming.find_budget` has it. Passages are of one length: as many tokens as so many have."""
+        """Pictures: as `find_budget` has it. Passages are of one length: as many tokens as so many have."""
         if not self._sees:
             recipe = self._recipe
             if isinstance(recipe.mini_batch_tokens, int):
                 return Budget(tokens=recipe.mini_batch_tokens)
             return Budget(tokens=recipe.mini_batch_size * recipe.passage_tokens)
+        return find_budget(self._model, self._recipe, self.feeder.prepare, self._longest, noted, progress)
+
+    def _longest(self) -> tuple[Reference, Route]:
         route = self.routes["positive"]
-        some = self.lists[:: max(1, len(self.lists) // MEASURED_ON)]
-        return find_budget(
-            self._model,
-            self._recipe,
-            self.feeder.prepare,
-            lambda: [self._refer(each.candidates[0], route) for each in some],
-            route,
-            noted,
-            progress,
-        )
+        pages = {content for each in self.lists for content in each.candidates}
+        return max((self._refer(page, route) for page in pages), key=lambda page: page.length), route
 
     def close(self) -> None:
         """End the workers."""

@@ -28,7 +28,7 @@ from pagetune.training.images import AT_REST, BESIDE
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
 from pagetune.training.losses import ranking_loss
 from pagetune.training.pairs import Pairs, make_pairs
-from pagetune.training.placement import check_placement, left_in_place
+from pagetune.training.placement import check_placement, left_in_place, tell_of_other_gpus
 from pagetune.training.validation import METRIC, ValidationEvaluator, choose_validation
 from pagetune.workspace import fingerprint
 
@@ -61,6 +61,7 @@ def fit_model(
     is too little to train on, ModelError for adapters, or a placement in which nothing can be trained.
     """
     check_reading(model, recipe)
+    tell_of_other_gpus(model, progress)
     began = time.monotonic()
     queries = {query.id: query for query in data.queries}
     chosen = [

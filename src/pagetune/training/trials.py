@@ -15,10 +15,10 @@ import torch
 
 from pagetune.models.late_interaction import is_late
 from pagetune.recipe import FitRecipe
-from pagetune.training.budget import Trial, measure
+from pagetune.training.budget import Trial, left_for_graphs, measure
 from pagetune.training.feeding import Job, Reference
 from pagetune.training.loop import as_trained
-from pagetune.training.memory import SHARE_OF_FREE, free_bytes, release, trainable
+from pagetune.training.memory import free_bytes, release, trainable
 from pagetune.training.mini_batches import Budget
 from pagetune.training.planning import Machine
 from pagetune.training.representations import Tokens, Vectors
@@ -104,13 +104,15 @@ def try_steps(model: Any, train: ImageTrainSet, recipe: FitRecipe, reserved: int
         pages = [refer["image"](row) for row in chosen]
         texts = train.dataset.with_format(None)["query"]
         kind = Tokens if is_late(model) else Vectors
-        _, trials = measure(model, kind, streaming.feeder.prepare, pages, streaming.routes["image"])
+        page, route = streaming.longest
+        _, trials = measure(model, kind, streaming.feeder.prepare, [page], route)
         best = trials[-1]
-        room = max(0, free_bytes(next(model.parameters()).device) - reserved)
+        device = next(model.parameters()).device
+        room = max(0, free_bytes(device) - reserved)
         rows = spread(len(train), max(2, -(-MINI_BATCHES * best.items // len(train.columns))))
         twice, _, tokens = _step(model, streaming, rows, Budget(tokens=best.tokens))
         graphs = int(tokens * best.graph_bytes / best.tokens)
-        keep = min(graphs, int(SHARE_OF_FREE * room))
+        keep = min(graphs, left_for_graphs(room, device, best))
         kept, share, _ = _step(model, streaming, rows, Budget(tokens=best.tokens, keep_bytes=keep))
         # What was not kept in the second step cost as much as in the first.
         kept = min(twice, (kept - (1 - share) * twice) / share) if share else twice
