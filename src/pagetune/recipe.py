@@ -73,6 +73,15 @@ class Recipe(Section):
             raise ValueError("rerank.loss=margin needs rerank.teacher, the reranker whose margins are learned")
         return self
 
+    @model_validator(mode="after")
+    def _hard_negatives_are_there(self) -> Recipe:
+        key, negatives = "fit.negatives", self.fit.negatives
+        if self.dataset.train is not None:
+            key, negatives = "dataset.negatives", self.dataset.negatives
+        if self.fit.hardness == "hard_negatives" and not negatives and self.kind == "retriever":
+            raise ValueError(f"fit.hardness=hard_negatives needs {key} above 0, got 0; or use in_batch_negatives")
+        return self
+
     def to_yaml(self) -> str:
         """The whole recipe as YAML, every key present."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
