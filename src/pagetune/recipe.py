@@ -68,7 +68,9 @@ class Recipe(Section):
     compare: CompareRecipe = CompareRecipe()
 
     @model_validator(mode="after")
-    def _margins_are_of_scores(self) -> Recipe:
+    def _reranker_can_be_trained(self) -> Recipe:
+        if self.kind == "reranker" and self.lora.rank == "auto":
+            raise ValueError("lora.rank=auto is planned for a retriever; with kind=reranker give a number, such as 16")
         if self.rerank.loss == "margin" and self.rerank.teacher is None and self.dataset.train is None:
             raise ValueError("rerank.loss=margin needs rerank.teacher, the reranker whose margins are learned")
         return self
