@@ -43,6 +43,8 @@ def test_when_its_time_is_up_what_is_missing_is_open() -> None:
     assert "s are over: on with what has been measured" in found.stdout
     assert "all weights, upstream, 1 at a time" in found.stdout
     assert "all weights, upstream, 2 at a time" not in found.stdout
+    assert "the best mini-batch (unknown of 1), claim 1.5: OPEN, not measured" in found.stdout.splitlines()[-1]
+    assert "times one page at a time (1 workers), claim 5: " in found.stdout.splitlines()[-1]
 
 
 def test_an_unknown_part_is_named() -> None:
