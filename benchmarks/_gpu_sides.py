@@ -1,14 +1,14 @@
-"""Both sides of the GPU benchmark: Sentence Transformers' own step and encoding, and those of the streaming engine."""
+"""Both sides of the GPU benchmark: Sentence Transformers' own step and encoding, and those of Pagetune."""
 
 from __future__ import annotations
 
 import gc
 import io
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -49,42 +49,61 @@ class Upstream:
 
 
 class Engine:
-    """The same loss, streaming."""
+    """The same loss, streaming. Made before the optimizer has its numbers: a fit finds its budget before its first
+    step too, with room set aside for them."""
 
-    def __init__(
-        self, model: Any, queries: list[str], pages: list[bytes], device: torch.device, optimizer: Optimizer
-    ) -> None:
+    def __init__(self, model: Any, queries: list[str], pages: list[bytes], device: torch.device) -> None:
         from sentence_transformers.sentence_transformer.losses import CachedMultipleNegativesRankingLoss
 
         from pagetune.training.budget import measure
+        from pagetune.training.feeding import Preparer, Reference, Route, workers_beside
         from pagetune.training.gradient_cache import StreamingCachedLoss
-        from pagetune.training.references import Column, ReferenceCollator
+        from pagetune.training.lengths import Lengths
+        from pagetune.training.references import Column
         from pagetune.training.representations import Vectors
 
-        self.device, self.optimizer = device, optimizer
-        asked, shown, refer, self.feeder = feed(model, pages, device)
-        lengths = refer.lengths
-        columns = {
-            "query": Column(asked, lambda text: reference(text, text, lengths.text(text, asked))),
+        self.model, self.device = model, device
+        asked, shown, lengths = Route(), Route(pictures=True), Lengths(model)
+        width, height = size_of(pages[0])
+
+        def refer(place: int) -> Reference:
+            return Reference(place, f"page {place}", lengths.picture(width, height, shown), f"page {place}")
+
+        self.columns = {
+            "query": Column(asked, lambda text: Reference(text, text, lengths.text(text, asked))),
             "image": Column(shown, refer),
             "negative_0": Column(shown, refer),
         }
-        collate = ReferenceCollator(columns, self.feeder)
-        rows = [
+        self.rows = [
             {"query": query, "image": place, "negative_0": len(queries) + place} for place, query in enumerate(queries)
         ]
-        budget, trials = measure(model, Vectors, self.feeder.prepare, [refer(0)], shown)
+        self.prepare = Preparer(model.preprocess, lambda place: decode(pages[place]))
+        self.feeder: Any = None
+        self.employ(workers_beside(device))
+        with as_loaded(model):
+            budget, trials = measure(model, Vectors, self.prepare, [refer(0)], shown)
         inner = CachedMultipleNegativesRankingLoss(model, mini_batch_size=256)
         self.loss = StreamingCachedLoss(matryoshka(model, inner), budget)
-        self.collate = lambda: [{"input_ids": column} for column in collate(rows).values()]
         pace = ", ".join(f"{trial.items}: {trial.tokens / trial.seconds:,.0f}" for trial in trials)
         self.told = (
             f"engine's budget: {budget.tokens:,} tokens, {trials[-1].items} pages (tokens a second by pages: {pace}); "
-            f"{budget.keep_bytes / 2**30:.1f} GiB of graphs; {self.feeder.workers} workers"
+            f"{budget.keep_bytes / 2**30:.1f} GiB of graphs"
         )
 
-    def step(self) -> Step:
-        return made(self.device, self.collate, self.loss, self.optimizer)
+    def employ(self, workers: int) -> None:
+        """From the next step on, with so many workers."""
+        from pagetune.training.feeding import Feeder
+        from pagetune.training.references import ReferenceCollator
+
+        if self.feeder is not None:
+            self.feeder.close()
+        self.feeder = Feeder(self.prepare, workers=workers)
+        collate = ReferenceCollator(self.columns, self.feeder)
+        self.collate = lambda: [{"input_ids": column} for column in collate(self.rows).values()]
+
+    def step(self, optimizer: Optimizer) -> Step:
+        with as_loaded(self.model):
+            return made(self.device, self.collate, self.loss, optimizer)
 
     def __enter__(self) -> Engine:
         return self
@@ -155,71 +174,46 @@ def as_trained(model: Any, device: torch.device) -> Iterator[None]:
         del model.forward
 
 
-def reference(place: Any, key: str, length: int) -> Any:
-    from pagetune.training.feeding import Reference
+@contextmanager
+def as_loaded(model: Any) -> Iterator[None]:
+    """The model as Pagetune's `load_model` has it, its vision patches multiplied; upstream's again afterwards."""
+    from pagetune.models.patches import PatchConvolution, multiply_patches
 
-    return Reference(place, key, length, key)
-
-
-class Refer:
-    """From a page's number to a reference to it; how large they are is read once."""
-
-    def __init__(self, model: Any, route: Any, pages: list[bytes]) -> None:
-        from pagetune.training.lengths import Lengths
-
-        self.lengths = Lengths(model)
-        size = Image.open(io.BytesIO(pages[0])).size
-        self._length = self.lengths.picture(*size, route)
-
-    def __call__(self, place: int) -> Any:
-        return reference(place, f"page {place}", self._length)
-
-
-def feed(model: Any, pages: list[bytes], device: torch.device) -> tuple[Any, Any, Refer, Any]:
-    """Routes of queries and of pages, references to the pages, and the feeder, with as many workers as `fit` has."""
-    from pagetune.training.feeding import Feeder, Preparer, Route
-
-    asked, shown = Route(), Route(pictures=True)
-    workers = max(1, min(8, (os.cpu_count() or 1) - 1)) if device.type == "cuda" else 1
-    feeder = Feeder(Preparer(model.preprocess, lambda place: decode(pages[place])), workers=workers)
-    return asked, shown, Refer(model, shown, pages), feeder
+    multiply_patches(model)
+    try:
+        yield
+    finally:
+        for module in model.modules():
+            if type(module) is PatchConvolution:
+                module.__class__ = torch.nn.Conv3d
 
 
 def encode_plain(model: Any, pages: list[bytes], size: int) -> Any:
+    """Upstream's: float32 vectors, `size` pages at a time."""
     return model.encode_document(
         [decode(page) for page in pages], batch_size=size, convert_to_tensor=True, show_progress_bar=False
     )
 
 
-class StreamingEncoder:
-    """Pages through the feeder into vectors, mini-batches cut by tokens."""
+def encode_here(model: Any, pages: list[bytes], workers: int) -> Any:
+    """Pagetune's own, as `evaluate`, `mine` and `index` call it, nothing kept on disk; its workers are begun too."""
+    from pagetune.training.page_encoding import PageImages, encode_pictures
 
-    def __init__(self, model: Any, pages: list[bytes], device: torch.device) -> None:
-        self.model, self.device = model, device
-        _, self.route, refer, self.feeder = feed(model, pages, device)
-        self.entries = [refer(place) for place in range(len(pages))]
+    size = size_of(pages[0])
+    images = PageImages(
+        keys={str(place): f"page {place}" for place in range(len(pages))},
+        image=lambda page: decode(pages[int(page)]),
+        size=lambda page: size,
+    )
+    # The defaults of the recipe's keys, whose own class needs pydantic.
+    recipe: Any = SimpleNamespace(encode_batch=None, encode_tokens="auto", token_pooling=1)
+    with as_loaded(model):
+        return torch.from_numpy(encode_pictures(model, images, recipe, workers=workers).vectors)
 
-    def __call__(self, count: int, size: int) -> Any:
-        """Vectors of the first `count` pages, as many tokens at a time as `size` pages have."""
-        from pagetune.training.feeding import Job
-        from pagetune.training.mini_batches import Budget, cut
 
-        lengths = [entry.length for entry in self.entries[:count]]
-        groups = cut(lengths, [self.route] * count, Budget(tokens=size * max(lengths)))
-        jobs = [Job(tuple(self.entries[place] for place in group), self.route) for group in groups]
-        found: list[Any] = [None] * count
-        with torch.inference_mode():
-            for group, features in zip(groups, self.feeder.stream(jobs, self.device), strict=True):
-                vectors = self.model(features)["sentence_embedding"]
-                for place, vector in zip(group, vectors, strict=True):
-                    found[place] = vector
-            return torch.stack(found)
-
-    def __enter__(self) -> StreamingEncoder:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.feeder.close()
+def size_of(content: bytes) -> tuple[int, int]:
+    """Of a page, as it lies there."""
+    return Image.open(io.BytesIO(content)).size
 
 
 def decode(content: bytes) -> Image.Image:

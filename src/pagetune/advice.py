@@ -31,7 +31,7 @@ class Advice:
     """What was tried, and what it comes to."""
 
     recipe: Recipe
-    """As it was given."""
+    """As it was given, but for what is `auto`."""
     machine: Machine
     model: str
     material: str
@@ -47,24 +47,20 @@ class Advice:
     @property
     def arguments(self) -> list[str]:
         """The overrides as `key=value`."""
-        return [f"{key}={value}" for key, value in self.overrides.items()]
+        return [f"{key}={'null' if value is None else value}" for key, value in self.overrides.items()]
 
     def advised_recipe(self) -> str:
         """The recipe with the advice taken, as YAML that says what it was measured on. Raises RecipeError for none."""
-        from pagetune.recipe import Recipe
+        from pagetune.auto import with_values
 
         if self.chosen is None:
             raise RecipeError([self.sentence])
-        data = self.recipe.model_dump(mode="json")
-        for key, value in self.overrides.items():
-            section, name = key.split(".")
-            data[section][name] = value
         head = [
             self.sentence,
             f"Measured on {self.machine.name}, on {self.material}: {self.chosen.measured_on}.",
             f"The model {self.model}.",
         ]
-        return "".join(f"# {line}\n" for line in head) + Recipe.model_validate(data).to_yaml()
+        return "".join(f"# {line}\n" for line in head) + with_values(self.recipe, self.overrides).to_yaml()
 
     def summary(self) -> dict[str, Any]:
         """Everything as plain values."""
@@ -84,18 +80,22 @@ class Advice:
 def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = None) -> Advice:
     """Try the recipe's model on the pipeline's pages, at so many pixels each (none given: several), and choose.
 
+    Where a key of the recipe is `auto`, those that are not stay as they are; else both are tried, pixels and adapters.
     `hours`: what training may take. Raises WorkspaceError where there are no pages, ModelError for a model that reads.
     """
+    from pagetune.auto import left_open, without_auto
     from pagetune.material import find_material
     from pagetune.models.describe import describe
     from pagetune.models.loading import load_model
     from pagetune.models.pixels import pixel_bounds
+    from pagetune.pipeline import Pipeline
     from pagetune.stages import by_image
     from pagetune.training.arguments import plan
     from pagetune.training.planning import Work, choose, explain, overrides
     from pagetune.training.trials import find_machine
 
-    recipe = pipeline.recipe
+    free, recipe = left_open(pipeline.recipe), without_auto(pipeline.recipe)
+    pipeline = Pipeline(pipeline.workspace.root, recipe, progress=pipeline.progress)
     _refuse_light(recipe)
     material = find_material(pipeline)
     planned = plan(material.rows, material.pages, recipe.fit)
@@ -104,8 +104,11 @@ def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = 
         raise ModelError(f"model.name={recipe.model.name!r} {READS}")
     machine, told, bounds = find_machine(model), describe(model), pixel_bounds(model)
     trials = Trials(pipeline, model, material, Work.of(planned, material.columns, material.judged), machine)
-    options = trials.run(_sizes(bounds, sizes))
     own = bounds[1] if bounds else None
+    rank = recipe.lora.chosen_rank
+    ranks = (rank,) if free and "lora.rank" not in free else (0, rank or RANK)
+    held = [own] if own and free and "model.max_pixels" not in free else []
+    options = trials.run(_sizes(bounds, sizes or held), ranks)
     chosen = choose(options, recipe, own, hours)
     return Advice(
         recipe=recipe,
@@ -115,8 +118,8 @@ def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = 
         work=trials.work,
         options=tuple(options),
         chosen=chosen,
-        sentence=explain(chosen, options, recipe, own, machine, hours),
-        overrides=overrides(chosen, recipe) if chosen else {},
+        sentence=explain(chosen, options, recipe, own, machine, hours, free=bool(free)),
+        overrides=overrides(chosen, recipe, free) if chosen else {},
         notes=tuple(trials.notes),
     )
 
@@ -131,8 +134,9 @@ class Trials:
     work: Work
     machine: Machine
 
-    def run(self, sizes: Sequence[int | None]) -> list[Option]:
-        """All weights first, then adapters; the fewest pixels first, so that memory runs out as late as it can."""
+    def run(self, sizes: Sequence[int | None], ranks: Sequence[int]) -> list[Option]:
+        """`ranks`: of adapters, 0 for all weights; these first, as the fewest pixels are, so that memory runs out as
+        late as it can."""
         from pagetune.models.adapters import add_adapters, freeze_vision
 
         recipe = self.pipeline.recipe
@@ -140,13 +144,14 @@ class Trials:
             freeze_vision(self.model)
         self.notes: list[str] = []
         found: list[Option] = []
-        lora = recipe.lora if recipe.lora.rank else recipe.lora.model_copy(update={"rank": RANK})
-        with self.pipeline.progress.task("plan", 2 * len(sizes), "ways to train") as task:
-            for rank in (0, lora.rank):
+        with self.pipeline.progress.task("plan", len(ranks) * len(sizes), "ways to train") as task:
+            for rank in ranks:
                 if rank:
                     try:
-                        add_adapters(self.model, lora, recipe.fit.seed)
+                        add_adapters(self.model, recipe.lora.model_copy(update={"rank": rank}), recipe.fit.seed)
                     except (MissingExtra, ModelError) as error:
+                        if len(ranks) == 1:
+                            raise
                         self.notes.append(f"adapters were not tried: {error}")
                         break
                 for option in self._of_weights(sizes, rank):

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pagetune.auto import as_noted, left_open, settle
 from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
@@ -144,7 +145,7 @@ class Pipeline:
         progress: Progress = SILENT,
     ) -> None:
         self.workspace = Workspace(Path(workspace))
-        self.recipe = recipe or _own_recipe(self.workspace)
+        self.recipe = as_noted(self.workspace, recipe or _own_recipe(self.workspace))
         self.progress = progress
         self._documents = [Path(path).absolute() for path in documents]
         self._running = False
@@ -190,6 +191,7 @@ class Pipeline:
             self._running = True
             self._remember()
             for stage in wanted:
+                self._settle(stage)
                 why = self._why(stage)
                 if why is None:
                     continue
@@ -274,6 +276,12 @@ class Pipeline:
                     "would wait for the other; fit kind=reranker without it, then kind=retriever with it"
                 ]
             )
+
+    def _settle(self, stage: Stage) -> None:
+        """What is `auto` in the recipe becomes what the plan chooses, before the first stage that uses the model."""
+        if "model" in stage.keys and left_open(self.recipe):
+            self.recipe = settle(self)
+            self._remember()
 
     def _remember(self) -> None:
         if self.recipe.dataset.train is None:

@@ -68,7 +68,9 @@ class Recipe(Section):
     compare: CompareRecipe = CompareRecipe()
 
     @model_validator(mode="after")
-    def _margins_are_of_scores(self) -> Recipe:
+    def _reranker_can_be_trained(self) -> Recipe:
+        if self.kind == "reranker" and self.lora.rank == "auto":
+            raise ValueError("lora.rank=auto is planned for a retriever; with kind=reranker give a number, such as 16")
         if self.rerank.loss == "margin" and self.rerank.teacher is None and self.dataset.train is None:
             raise ValueError("rerank.loss=margin needs rerank.teacher, the reranker whose margins are learned")
         return self
@@ -80,6 +82,15 @@ class Recipe(Section):
                 f"rerank.teacher={self.rerank.teacher}: rerank.loss=lambda needs grades, a teacher gives scores; set "
                 "rerank.loss to margin, listnet or bce, or leave out rerank.teacher"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _hard_negatives_are_there(self) -> Recipe:
+        key, negatives = "fit.negatives", self.fit.negatives
+        if self.dataset.train is not None:
+            key, negatives = "dataset.negatives", self.dataset.negatives
+        if self.fit.hardness == "hard_negatives" and not negatives and self.kind == "retriever":
+            raise ValueError(f"fit.hardness=hard_negatives needs {key} above 0, got 0; or use in_batch_negatives")
         return self
 
     def to_yaml(self) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
+from pagetune.errors import ModelError
 from pagetune.recipe_faults import say, unknown_keys
 from pagetune.records import QueryKind
 
@@ -78,7 +79,11 @@ class ModelRecipe(Section):
         None, description="spread a large model over devices: auto, or its modules' names with a device each"
     )
     min_pixels: int | None = Field(None, ge=1, description="a smaller page image is enlarged; none: the model's own")
-    max_pixels: int | None = Field(None, ge=1, description="a larger page image is reduced; none: the model's own")
+    max_pixels: Annotated[int, Field(ge=1)] | Literal["auto"] | None = Field(
+        None,
+        description="a larger page image is reduced; none: the model's own; auto: the most up to it that this machine "
+        "can train on, planned before the model is first used",
+    )
     query_prompt: str | None = Field(None, description="before every query; none: the preset's or the model's own")
     document_prompt: str | None = Field(None, description="with every page; none: the preset's or the model's own")
     projection: int | None = Field(
@@ -99,7 +104,7 @@ class ModelRecipe(Section):
     def _sizes_fit(self) -> ModelRecipe:
         if self.chunk_overlap >= self.chunk_tokens:
             raise ValueError(f"chunk_overlap={self.chunk_overlap} must be below chunk_tokens={self.chunk_tokens}")
-        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+        if self.min_pixels and isinstance(self.max_pixels, int) and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels={self.min_pixels} must not be above max_pixels={self.max_pixels}")
         if self.kind == "router" and self.name not in ("auto", "router") and self.image_model is None:
             raise ValueError("kind=router needs image_model, the image tower beside the text tower `name`")
@@ -109,7 +114,9 @@ class ModelRecipe(Section):
 class LoraRecipe(Section):
     """Low-rank adapters (Hu et al., 2021) instead of full finetuning."""
 
-    rank: int = Field(0, ge=0, description="0: none, every weight is trained")
+    rank: Annotated[int, Field(ge=0)] | Literal["auto"] = Field(
+        0, description="0: none, every weight is trained; auto: so where that fits this machine, else adapters"
+    )
     alpha: int | None = Field(None, ge=1, description="none: twice the rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="on the way into the adapters")
     targets: tuple[str, ...] | Literal["all-linear"] = Field(
@@ -121,9 +128,16 @@ class LoraRecipe(Section):
         False, description="save the adapter alone too, beside the model, whose weights it is always merged into"
     )
 
+    @property
+    def chosen_rank(self) -> int:
+        """The rank as a number. Raises ModelError where it is still to be chosen."""
+        if self.rank == "auto":
+            raise ModelError("lora.rank=auto is chosen before a fit (pagetune fit, run or plan); give a number here")
+        return self.rank
+
     @model_validator(mode="after")
     def _quantised_is_adapted(self) -> LoraRecipe:
-        if self.quantise != "none" and not self.rank:
+        if self.quantise != "none" and self.rank in (0, "auto"):
             raise ValueError("quantise=4bit trains adapters only: set lora.rank, such as 16")
         return self
 

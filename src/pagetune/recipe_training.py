@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 
 from pagetune.recipe_sections import Section
 
+Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
+"""Between what a ranking loss compares, as Sentence Transformers calls it."""
+
 
 class FitRecipe(Section):
     """Finetuning."""
@@ -45,6 +48,23 @@ class FitRecipe(Section):
     )
     scale: float | None = Field(
         None, gt=0, description="inverse temperature of the ranking loss; none: 20 of cosines, 1 of late interaction"
+    )
+    directions: tuple[Direction, ...] = Field(
+        ("query_to_doc",),
+        description="of one vector a page: what the loss ranks; with doc_to_query it is symmetric, query_to_query and "
+        "doc_to_doc push what is alike apart",
+    )
+    partition: Literal["joint", "per_direction"] = Field(
+        "joint", description="one softmax over all directions, or one each, averaged (query_to_doc and doc_to_query)"
+    )
+    hardness: Literal["in_batch_negatives", "hard_negatives", "all_negatives"] | None = Field(
+        None, description="of one vector a page: which negatives weigh more the nearer they are; none: all alike"
+    )
+    hardness_strength: float = Field(
+        0.0, ge=0, description="how much more; published: 9 for in_batch_negatives, 5 for hard_negatives"
+    )
+    gather_across_devices: bool = Field(
+        False, description="several processes: rank over the pages of all of them, as one batch"
     )
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
     mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
@@ -95,6 +115,28 @@ class FitRecipe(Section):
     def _dimensions_fall(self) -> FitRecipe:
         if list(self.matryoshka) != sorted(set(self.matryoshka), reverse=True) or not self.matryoshka:
             raise ValueError(f"matryoshka={list(self.matryoshka)} must fall, without repetition")
+        return self
+
+    @model_validator(mode="after")
+    def _directions_have_the_positive(self) -> FitRecipe:
+        given = list(self.directions)
+        if "query_to_doc" not in given or len(set(given)) < len(given):
+            raise ValueError(f"directions={given} must have query_to_doc, in which the answer is, and none twice")
+        if self.partition == "per_direction" and (apart := {"query_to_query", "doc_to_doc"}.intersection(given)):
+            raise ValueError(
+                f"partition=per_direction: {' and '.join(sorted(apart))} never hold the answer; leave them out of "
+                "directions, or set partition=joint"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _hardness_has_a_strength(self) -> FitRecipe:
+        if self.hardness is not None and not self.hardness_strength:
+            raise ValueError(f"hardness={self.hardness} needs hardness_strength above 0, such as 5")
+        if self.hardness is None and self.hardness_strength:
+            raise ValueError(
+                f"hardness_strength={self.hardness_strength:g} does nothing without hardness, such as all_negatives"
+            )
         return self
 
 

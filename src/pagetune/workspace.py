@@ -50,6 +50,11 @@ class Workspace:
         return self.root / "recipe.yaml"
 
     @property
+    def plan_file(self) -> Path:
+        """What `auto` in the recipe was taken to be, and why."""
+        return self.root / "plan.json"
+
+    @property
     def pages(self) -> Path:
         return self.root / "pages"
 

@@ -50,7 +50,8 @@ def check(
 
     settings = _recipe(recipe, overrides)
     train, evaluation = _sets(settings)
-    low, high = settings.model.min_pixels or MIN_PIXELS, settings.model.max_pixels or MAX_PIXELS
+    asked = settings.model.max_pixels
+    low, high = settings.model.min_pixels or MIN_PIXELS, asked if isinstance(asked, int) else MAX_PIXELS
     report = check_sets(train, evaluation, patch, min(low, high), high)
     if count:
         write_sheet(sheet_rows(train, evaluation, count), sheet)

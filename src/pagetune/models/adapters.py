@@ -46,8 +46,8 @@ def add_adapters(model: Any, recipe: LoraRecipe, seed: int = 17) -> int:
         known = sorted({name.rpartition(".")[2] for name in layers})
         raise ModelError(f"lora.targets={recipe.targets}: no linear layer is called so; there are {', '.join(known)}")
     config = LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha or 2 * recipe.rank,
+        r=recipe.chosen_rank,
+        lora_alpha=recipe.alpha or 2 * recipe.chosen_rank,
         lora_dropout=recipe.dropout,
         target_modules=targets,
     )
@@ -111,8 +111,8 @@ def save_adapter(model: Any, recipe: LoraRecipe, base: str, folder: Path) -> Non
     names = [name for name, _ in _adapted(model)]
     folder.mkdir(parents=True, exist_ok=True)
     LoraConfig(
-        r=recipe.rank,
-        lora_alpha=recipe.alpha or 2 * recipe.rank,
+        r=recipe.chosen_rank,
+        lora_alpha=recipe.alpha or 2 * recipe.chosen_rank,
         lora_dropout=recipe.dropout,
         target_modules=names,
         base_model_name_or_path=base,

@@ -21,11 +21,12 @@ from pagetune.models.hardware import bfloat16_where_fast, has_bfloat16
 from pagetune.models.placement import stored_tensors
 from pagetune.models.vector_cache import VectorCache
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import ModelRecipe
 from pagetune.records import Page, Rect
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+    from pagetune.recipe import ModelRecipe
 
 PAGES_AT_ONCE = 256
 """Pages encoded between two writes to the disk: what a kill can cost."""

@@ -68,6 +68,8 @@ def resolve(recipe: ModelRecipe) -> Spec:
     if name == "auto":
         name, reason = _choose()
     preset = find_preset(name)
+    if recipe.max_pixels == "auto":
+        raise ModelError("model.max_pixels=auto is chosen before a fit (pagetune fit, run or plan); give a number here")
     device = default_device()
     own = preset.min_pixels if preset else None, preset.max_pixels if preset else None
     kind: Any = preset.kind if preset else kind_of(name)

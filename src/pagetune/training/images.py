@@ -28,7 +28,7 @@ from pagetune.training.arguments import Plan, plan, training_arguments, use_bflo
 from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, read_state
 from pagetune.training.gradient_cache import StreamingCachedLoss
 from pagetune.training.loop import FitReport, dropout, finisher, keep, quiet_training, report, run
-from pagetune.training.losses import dimensions
+from pagetune.training.losses import check_loss, dimensions
 from pagetune.training.page_cache import kept_pages
 from pagetune.training.page_encoding import PageImages, encode_pictures
 from pagetune.training.placement import check_placement, left_in_place, tell_of_other_gpus
@@ -158,6 +158,7 @@ def fit_images(
     DataError, ModelError.
     """
     check_images(model, recipe)
+    check_loss(model, recipe.fit, train.keys)
     tell_of_other_gpus(model, progress)
     began = time.monotonic()
     identity = [fingerprint_model(model), train.fingerprint, "" if judged is None else judged.fingerprint]

@@ -21,7 +21,6 @@ from pagetune.models.late_interaction import is_late
 from pagetune.models.pictures import document_prompt, gather, identity, pool_tokens
 from pagetune.models.vector_cache import VectorCache
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import ModelRecipe
 from pagetune.training.feeding import Feeder, Preparer, Reference, Route, cores, workers_beside
 from pagetune.training.lengths import Lengths
 from pagetune.training.mini_batches import Budget
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from pagetune.examples.visual import JudgedImages
+    from pagetune.recipe import ModelRecipe
 
 PAGES_AT_ONCE = 64
 """Pages encoded between two writes to the disk: what a kill can cost."""
@@ -85,7 +85,10 @@ def encode_pictures(
     pages as the model scales them. Raises ModelError for a model that takes no images, and DataError that names a page
     which cannot be opened.
     """
-    recipe = recipe or ModelRecipe()
+    if recipe is None:
+        from pagetune.recipe import ModelRecipe
+
+        recipe = ModelRecipe()
     if not model.supports("image"):
         raise ModelError(f"the model takes {model.modalities}, not images; choose one that does, or read the pages")
     digests = {page: _digest(key) for page, key in pages.keys.items()}

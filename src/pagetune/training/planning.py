@@ -194,8 +194,10 @@ def explain(
     own: int | None,
     machine: Machine,
     hours: float | None = None,
+    *,
+    free: bool = False,
 ) -> str:
-    """The advice in one sentence, with its reason."""
+    """The advice in one sentence, with its reason. `free`: the recipe asks for what fits, `own` being the most."""
     within = f" in {told_hours(hours)}" if hours is not None else ""
     if chosen is None:
         if hours is not None and any(option.fits for option in options):
@@ -214,13 +216,15 @@ def explain(
     how = f"{_way(chosen)}, mini-batches of {chosen.mini_batch_tokens:,} tokens: {takes}"
     asked = next((one for one in options if one.pixels == own and bool(one.rank) == bool(recipe.lora.rank)), None)
     if asked is chosen:
-        return f"Train {how}; it is what the recipe asks for, and it fits{within}."
+        why = "the most that the model takes" if free else "what the recipe asks for"
+        return f"Train {how}; it is {why}, and it fits{within}."
     if asked is None:
         return f"Train {how}; these are the most pixels that were tried and fit{within}."
+    wanted = _way(asked) if free else f"{_way(asked)}, as the recipe asks,"
     if not asked.fits:
-        why = f"{_way(asked)}, as the recipe asks, does not fit: {asked.why_not}"
+        why = f"{wanted} does not fit: {asked.why_not}"
     else:
-        why = f"{_way(asked)}, as the recipe asks, would take {told_hours(asked.hours)}"
+        why = f"{wanted} would take {told_hours(asked.hours)}"
     return f"Train {how}; these are the most pixels that fit{within} ({why})."
 
 
@@ -228,16 +232,16 @@ def _way(option: Option) -> str:
     return f"{'adapters of rank ' + str(option.rank) if option.rank else 'all weights'} on {option.size}"
 
 
-def overrides(chosen: Option, recipe: Recipe) -> dict[str, Any]:
-    """The keys of the recipe to set, and what to."""
+def overrides(chosen: Option, recipe: Recipe, free: Sequence[str] = ()) -> dict[str, Any]:
+    """The keys of the recipe to set, and what to; `free`: those that are set whatever the recipe has."""
     fit: dict[str, Any] = {
         "fit.mini_batch_tokens": chosen.mini_batch_tokens,
         # Down, to what is surely there.
         "fit.graph_memory": int(100 * chosen.graph_bytes / GIB) / 100,
     }
-    if chosen.pixels is not None and chosen.pixels != recipe.model.max_pixels:
+    if "model.max_pixels" in free or (chosen.pixels is not None and chosen.pixels != recipe.model.max_pixels):
         fit["model.max_pixels"] = chosen.pixels
-    if chosen.rank != recipe.lora.rank:
+    if "lora.rank" in free or chosen.rank != recipe.lora.rank:
         fit["lora.rank"] = chosen.rank
         if not chosen.rank and recipe.lora.quantise != "none":
             fit["lora.quantise"] = "none"
