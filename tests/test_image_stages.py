@@ -88,10 +88,23 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert (same.exit_code, json.loads(same.stdout)["gate"]["passed"]) == (0, True)
     own = CliRunner().invoke(app, [*gate, str(folder / "metrics.json")])
     assert (own.exit_code, "is the run that this evaluation replaces" in own.stderr) == (1, True)
-    assert "guard" not in summaries["evaluate"]
-    guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={rows / 'train'}"])
-    told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]
-    assert json.loads((tmp_path / "ws" / "runs" / "evaluate" / "guard.json").read_text())["sentence"] == told
+    assert summaries["evaluate"]["guard"] is None
+    general = shutil.copytree(rows / "train", tmp_path / "general")
+    guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={general}"])
+    told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]["sentence"]
+    assert "on general (" in told
+    assert json.loads((folder / "guard.json").read_text(encoding="utf-8"))["sentence"] == told
+    shown = CliRunner().invoke(app, ["evaluate", "-w", str(tmp_path / "ws"), "-q"])
+    assert told in shown.stdout.replace("\n", " ")
+    written = (folder / "report.html").read_text(encoding="utf-8")
+    assert told in written
+    assert told in (folder / "report.md").read_text(encoding="utf-8")
+    assert CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"]).exit_code == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == written
+    (general / "0.png").touch()
+    step = Pipeline(tmp_path / "ws").plan()[1]
+    assert (step.action, step.reason) == ("run", "the general set's files changed")
+    Pipeline(tmp_path / "ws").run()
     saved = json.loads((tmp_path / "ws" / "model" / "config_sentence_transformers.json").read_text())
     assert saved["truncate_dim"] == 16
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]

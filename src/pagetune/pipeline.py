@@ -47,7 +47,7 @@ STAGES = (
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage(
         "evaluate",
-        2,
+        3,
         ("read", "queries", "fit"),
         ("evaluate", "fit.matryoshka", "model"),
         ("runs/evaluate/metrics.json",),
@@ -58,7 +58,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 3, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("evaluate", 4, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 
@@ -265,9 +265,11 @@ class Pipeline:
         models = {"models": found} if (found := self._local_models(stage)) else {}
         made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
         if stage.name == "evaluate":
+            from pagetune.evaluation.guard import guard_stamp
             from pagetune.reviews import review_stamp
 
             made |= {"reviews": stamp} if (stamp := review_stamp(self.workspace)) else {}
+            made |= {"guard": files} if (files := guard_stamp(self.recipe.evaluate.guard)) else {}
         if stage.name == "evaluate" and self.recipe.evaluate.rerank and "rerank" not in stage.needs:
             made |= {"reranker": self._content("rerank")}
         if self.recipe.dataset.train:

@@ -151,6 +151,9 @@ class EvaluateRecipe(Section):
     guard: str | None = Field(
         None, description="a general set that base and tuned are judged on too: forgetting shows; none: none"
     )
+    guard_columns: dict[str, str] = Field(
+        {}, description="a column's name in the general set: its name here, as in dataset.columns"
+    )
     guard_queries: int = Field(300, ge=1, description="the first so many queries of the general set")
     seed: int = Field(17, description="bootstrap and permutation samples")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.progress import SILENT, Progress
-from pagetune.workspace import file_digest, write_atomically
+from pagetune.workspace import file_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pagetune.evaluation.evaluate import EvaluationReport
-    from pagetune.evaluation.guard import GuardReport
     from pagetune.evaluation.heatmaps import Heatmaps
     from pagetune.evaluation.report import Story
     from pagetune.evaluation.thumbnails import PageImage
@@ -25,26 +24,19 @@ COUNTED = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documen
 TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
 
 
-def keep_evaluation(
-    pipeline: Pipeline, report: EvaluationReport, story: Story, guarded: GuardReport | None = None
-) -> dict[str, Any]:
-    """Write the run's folder; the summary of the stage. `guarded`: what became of a general set beside it."""
+def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
+    """Write the run's folder; the summary of the stage."""
     from pagetune.evaluation.output import write_run
     from pagetune.reviews import list_suspects
 
     folder = pipeline.workspace.runs / "evaluate"
     write_run(report, folder, story, pipeline.progress)
     list_suspects(pipeline.workspace, report.suspects)
-    summary = {
+    return {
         "content": file_digest(folder / "metrics.json"),
         **report.summary(),
         "report": "runs/evaluate/report.html",
     }
-    if guarded is not None:
-        write_atomically(folder / "guard.json", json.dumps(guarded.to_json(), indent=1))
-        pipeline.progress.say(f"evaluate: {guarded.sentence}")
-        summary["guard"] = guarded.sentence
-    return summary
 
 
 def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: bool = True) -> Path:
@@ -89,6 +81,7 @@ def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Sto
 
 def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> Story:
     """Of a dataset that was judged on and a model that was trained on another."""
+    from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.report import Story
 
     facts = {"queries": len(chosen.queries), "pages": len(chosen.page_ids), "broken rows": len(chosen.broken)}
@@ -100,12 +93,6 @@ def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> S
         heatmaps=maps,
         **_training(pipeline.workspace),
     )
-
-
-def name_of(source: str) -> str:
-    """A dataset for others to read: of a path the last part."""
-    path = Path(source)
-    return path.name if path.is_absolute() or path.exists() else source
 
 
 def _training(workspace: Workspace) -> dict[str, Any]:

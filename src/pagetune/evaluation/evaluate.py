@@ -24,6 +24,7 @@ from pagetune.records import Query
 
 if TYPE_CHECKING:
     from pagetune.evaluation.false_negatives import Suspect
+    from pagetune.evaluation.guard import GuardReport
     from pagetune.evaluation.slices import Slices
 
 BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
@@ -124,6 +125,8 @@ class EvaluationReport:
     """Tuned against base within slices of the queries; see `findings`."""
     suspects: tuple[Suspect, ...] = ()
     """Pages that every model ranks above the judged one, the surest first."""
+    guard: GuardReport | None = None
+    """Base and tuned on a general set, where one was judged beside: whether tuning made the model forget."""
 
     @property
     def gain(self) -> Comparison:
@@ -177,6 +180,7 @@ class EvaluationReport:
             },
             "slices": self.slices.to_json() if self.slices is not None else None,
             "suspects": len(self.suspects),
+            "guard": self.guard.to_json() if self.guard is not None else None,
             "storage": {name: dict(facts) for name, facts in self.storage.items()},
             "settings": self.settings.model_dump(mode="json"),
             "conditions": asdict(self.conditions),

@@ -15,6 +15,7 @@ import numpy as np
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
 from pagetune.evaluation.false_negatives import SUSPECTS, read_suspects
+from pagetune.evaluation.guard import guard_from_json
 from pagetune.evaluation.heatmaps import load_heatmaps
 from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, QueryScores
 from pagetune.evaluation.output import TOLD, TREC_FILES
@@ -99,6 +100,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         conditions=Conditions(**metrics["conditions"]),
         slices=_slices(metrics.get("slices"), table),
         suspects=read_suspects(folder, all=True) if (folder / SUSPECTS).exists() else (),
+        guard=guard_from_json(metrics["guard"]) if metrics.get("guard") else None,
     )
 
 

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pagetune.evaluation.evaluate import BASE, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.findings import witnesses
-from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC
+from pagetune.evaluation.guard import GuardReport
+from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, METRICS
 from pagetune.evaluation.per_query import Change, changes, gains, losses
 from pagetune.evaluation.report import Story, columns, storage_rows
 from pagetune.evaluation.slices import Slices
@@ -34,6 +35,8 @@ def as_markdown(report: EvaluationReport, story: Story) -> str:
         parts += ["## By kind of query", _kinds(report)]
     if report.slices is not None and report.slices.slices:
         parts += ["## Where it helped, and where not", report.slices.verdict, _slices(report.slices)]
+    if report.guard is not None:
+        parts += ["## What it forgot", f"**{report.guard.sentence}**", _guard(report.guard)]
     parts += ["## What a page takes", _storage(report), "Vectors of the tuned model in float32."]
     for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
         parts += [f"## {title}", _changed(shown)] if shown else []
@@ -114,6 +117,16 @@ def _kinds(report: EvaluationReport) -> str:
         change = means[TUNED] - means[BASE]
         rows.append([kind, str(len(ids)), *(f"{mean:.3f}" for mean in means.values()), signed(change)])
     return table(["kind", "queries", *report.systems, f"{TUNED} − {BASE}"], rows)
+
+
+def _guard(guard: GuardReport) -> str:
+    """Base and tuned on the general set."""
+    rows = [
+        [name, *(f"{found[metric]:.3f}" if metric in found else "–" for metric in METRICS)]
+        for name, found in guard.metrics.items()
+    ]
+    heads = [f"{metric} ({GAIN} gain)" if metric == MAIN_METRIC else metric for metric in METRICS]
+    return table([f"on {guard.name}", *heads], rows)
 
 
 def _storage(report: EvaluationReport) -> str:

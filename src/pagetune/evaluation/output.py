@@ -1,4 +1,5 @@
-"""The folder of a run: metrics.json, a TREC run a system, per-query.parquet, and the report in HTML and Markdown.
+"""The folder of a run: metrics.json, a TREC run a system, per-query.parquet, and the report in HTML and Markdown; and
+guard.json, where a general set was judged beside.
 
 What the report tells besides the figures is kept too (story.json, heatmaps.parquet): `kept.load_run` reads a folder
 back, and the report can be written again without a model.
@@ -60,6 +61,8 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
         pq.write_table(as_table(report), fresh / "per-query.parquet")
         if report.suspects:
             write_suspects(report.suspects, fresh)
+        if report.guard is not None:
+            (fresh / "guard.json").write_text(_json(report.guard.to_json()), encoding="utf-8")
         (fresh / "story.json").write_text(_json(_kept(told)), encoding="utf-8")
         save_heatmaps(told.heatmaps, fresh)
         # From what was kept, so that it is the same when it is written again.

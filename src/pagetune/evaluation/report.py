@@ -90,6 +90,7 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         systems=tuple(report.systems),
         names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED, "reranked": RERANKED},
         metrics=columns(report),
+        plain_metrics=tuple(METRICS),
         gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
         main=MAIN_METRIC,
         lesser=_graded(report),
