@@ -86,6 +86,17 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     reference = shutil.copytree(folder, tmp_path / "reference")
     same = CliRunner().invoke(app, [*gate, str(reference), "--json"])
     assert (same.exit_code, json.loads(same.stdout)["gate"]["passed"]) == (0, True)
+    run = ["run", "-w", str(tmp_path / "ws"), "-q"]
+    closed = CliRunner().invoke(app, [*run, "evaluate.fail_under=0.999"])
+    assert (closed.exit_code, "Failed: tuned NDCG@10" in closed.stdout) == (1, True)
+    closed = CliRunner().invoke(app, [*run, "--json"])
+    assert (closed.exit_code, json.loads(closed.stdout)["evaluate"]["gate"]["fail_under"]) == (1, "0.999"), "kept"
+    assert CliRunner().invoke(app, [*gate, "0"]).exit_code == 0, "the option is over the recipe"
+    lost = CliRunner().invoke(app, [*run, "evaluate.gated=BM25+tuned"])
+    assert (lost.exit_code, "has no NDCG@10 of 'BM25+tuned' (there are base, tuned)" in lost.stderr) == (1, True)
+    back = CliRunner().invoke(app, [*run, f"evaluate.fail_under={reference}", "evaluate.gated=tuned"])
+    assert (back.exit_code, "Passed: " in back.stdout) == (0, True)
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads((reference / "metrics.json").read_text())
     own = CliRunner().invoke(app, [*gate, str(folder / "metrics.json")])
     assert (own.exit_code, "is the run that this evaluation replaces" in own.stderr) == (1, True)
     assert summaries["evaluate"]["guard"] is None

@@ -18,7 +18,7 @@ from typing import Any
 from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import Recipe, RerankRecipe, load_recipe
+from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, load_recipe
 from pagetune.workspace import Workspace, fingerprint, write_atomically
 
 Parts = dict[str, Any]
@@ -40,6 +40,10 @@ class Stage:
     """What must lie in the workspace for the stage to count as finished."""
 
 
+EVALUATE_KEYS = (
+    *(f"evaluate.{key}" for key in EvaluateRecipe.model_fields if key not in GATE_KEYS),
+    *("fit.matryoshka", "model"),
+)
 STAGES = (
     Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
@@ -49,7 +53,7 @@ STAGES = (
         "evaluate",
         3,
         ("read", "queries", "fit"),
-        ("evaluate", "fit.matryoshka", "model"),
+        EVALUATE_KEYS,
         ("runs/evaluate/metrics.json",),
     ),
     Stage("index", 1, ("read", "fit"), ("index", "evaluate.depth", "evaluate.fusion_weight", "model"), ("index",)),
@@ -58,7 +62,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 4, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("evaluate", 4, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 

@@ -19,7 +19,7 @@ from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, METRICS, Qu
 from pagetune.evaluation.ranking import Qrels, Run, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, correct, interval, verdict
-from pagetune.recipe import EvaluateRecipe
+from pagetune.recipe import GATE_KEYS, EvaluateRecipe
 from pagetune.records import Query
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ class EvaluationReport:
             "suspects": len(self.suspects),
             "guard": self.guard.to_json() if self.guard is not None else None,
             "storage": {name: dict(facts) for name, facts in self.storage.items()},
-            "settings": self.settings.model_dump(mode="json"),
+            "settings": self.settings.model_dump(mode="json", exclude=set(GATE_KEYS)),
             "conditions": asdict(self.conditions),
         }
 
