@@ -21,6 +21,7 @@ from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, correct, interval, verdict
 from pagetune.recipe import GATE_KEYS, EvaluateRecipe
 from pagetune.records import Query
+from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
     from pagetune.evaluation.false_negatives import Suspect
@@ -125,6 +126,8 @@ class EvaluationReport:
     """Tuned against base within slices of the queries; see `findings`."""
     suspects: tuple[Suspect, ...] = ()
     """Pages that every model ranks above the judged one, the surest first."""
+    corpus: str = ""
+    """What tells the pages that were searched from others: a digest of their ids."""
     guard: GuardReport | None = None
     """Base and tuned on a general set, where one was judged beside: whether tuning made the model forget."""
 
@@ -162,6 +165,7 @@ class EvaluationReport:
             "outcome": self.gain.outcome,
             "queries": len(self.queries),
             "pages": self.pages,
+            "corpus": self.corpus,
             "gain": GAIN,
             "about": self.conditions.about,
             "systems": {name: _figures(result) for name, result in self.systems.items()},
@@ -242,6 +246,7 @@ def evaluate_systems(
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
         conditions=replace(conditions or Conditions(), late=late),
+        corpus=fingerprint(sorted(base.pages.ids)),
     )
 
 

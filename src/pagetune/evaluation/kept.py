@@ -69,7 +69,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
     ids = tuple(table["query-id"])
     systems = {
         name: SystemResult(
-            _run(folder / TREC_FILES[name]),
+            load_answers(folder, name),
             QueryScores(ids, {metric: np.array(table[f"{name} {metric}"]) for metric in MEASURED}),
             _intervals(figures),
         )
@@ -92,6 +92,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         queries=tuple(map(_query, _rows(table))),
         qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
         pages=metrics["pages"],
+        corpus=metrics.get("corpus", ""),
         systems=systems,
         by_dimension=by_dimension,
         comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
@@ -123,11 +124,10 @@ def _query(row: Mapping[str, Any]) -> Query:
     return Query(row["query-id"], row["query"], row["kind"], row["document"], row["page"], context=row["context"])
 
 
-def _run(file: Path) -> Run:
-    return {
-        unquote(query): {unquote(page): score for page, score in pages.items()}
-        for query, pages in read_run(file).items()
-    }
+def load_answers(folder: Path, system: str) -> Run:
+    """The run of one system, from the TREC file that was kept of it. Raises DataError, KeyError."""
+    found = read_run(folder / TREC_FILES[system])
+    return {unquote(query): {unquote(page): score for page, score in pages.items()} for query, pages in found.items()}
 
 
 def _comparison(found: Mapping[str, Any]) -> Comparison:
