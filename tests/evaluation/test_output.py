@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pagetune.evaluation.evaluate import EvaluationReport
+from pagetune.evaluation.metrics import MEASURED
 from pagetune.evaluation.output import TREC_FILES, write_run
 from pagetune.evaluation.report import Story, render_report
 from pagetune.records import Document
@@ -88,6 +89,22 @@ def test_the_report_says_what_was_measured(page: str, report: EvaluationReport) 
     assert "Not drawn" not in page
     assert page.count("<svg") == 5
     assert "data:image/webp;base64," in page
+
+
+def test_every_metric_is_compared_and_the_queries_that_a_gain_takes_are_told(
+    page: str, folder: Path, report: EvaluationReport
+) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics["by_metric"]) == list(MEASURED)
+    main = metrics["by_metric"]["NDCG@10"]
+    assert main == metrics["comparisons"]["tuned − base"]
+    assert main["holm"] is None
+    assert main["queries_for"] == {"0.01": report.gain.needed(0.01), "0.02": report.gain.needed(0.02)}
+    others = [found for metric, found in metrics["by_metric"].items() if metric != "NDCG@10"]
+    assert {found["family"] for found in others} == {len(MEASURED) - 1}
+    assert all(found["holm"] >= found["p"] for found in others)
+    assert "tuned − base in every metric" in page
+    assert f"{report.gain.needed(0.01):,} / {report.gain.needed(0.02):,}" in page
 
 
 def test_the_report_needs_nothing_else_and_tells_no_paths(page: str) -> None:

@@ -7,18 +7,19 @@ not known there is no BM25, and so nothing to fuse.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pagetune.errors import DataError
+from pagetune.evaluation.by_metric import compare_metrics, queries_for
 from pagetune.evaluation.lexical import BM25
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
-from pagetune.evaluation.significance import Comparison, compare, correct, interval, verdict
+from pagetune.evaluation.significance import Comparison, compare, correct, interval, sampling, verdict
 from pagetune.recipe import GATE_KEYS, EvaluateRecipe
 from pagetune.records import Query
 from pagetune.workspace import fingerprint
@@ -126,6 +127,8 @@ class EvaluationReport:
     """Tuned against base within slices of the queries; see `findings`."""
     suspects: tuple[Suspect, ...] = ()
     """Pages that every model ranks above the judged one, the surest first."""
+    by_metric: Mapping[str, Comparison] = field(default_factory=dict)
+    """Tuned against base in every metric: NDCG@10 is the question, the others are corrected as one family (Holm)."""
     corpus: str = ""
     """What tells the pages that were searched from others: a digest of their ids."""
     guard: GuardReport | None = None
@@ -178,10 +181,8 @@ class EvaluationReport:
                 str(dimension): {name: _figures(result) for name, result in results.items()}
                 for dimension, results in self.by_dimension.items()
             },
-            "comparisons": {
-                name: _rounded(asdict(comparison)) | {"outcome": comparison.outcome}
-                for name, comparison in self.comparisons.items()
-            },
+            "comparisons": {name: _compared(found) for name, found in self.comparisons.items()},
+            "by_metric": {metric: _compared(found) for metric, found in self.by_metric.items()},
             "slices": self.slices.to_json() if self.slices is not None else None,
             "suspects": len(self.suspects),
             "guard": self.guard.to_json() if self.guard is not None else None,
@@ -229,7 +230,9 @@ def evaluate_systems(
     others = [] if late else sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
     by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED) if name in systems}}
     by_dimension |= {dimension: bench.systems(dimension) for dimension in others}
-    pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
+    pairs = ((TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
+    question = bench.compare(systems, TUNED, BASE)
+    scores = {name: systems[name].scores for name in (TUNED, BASE)}
     return EvaluationReport(
         queries=tuple(sorted(chosen, key=lambda query: query.id)),
         qrels=graded,
@@ -237,7 +240,8 @@ def evaluate_systems(
         systems=systems,
         by_dimension=by_dimension,
         comparisons=others_corrected(
-            {
+            {f"{TUNED} − {BASE}": question}
+            | {
                 f"{new} − {old}": bench.compare(systems, new, old)
                 for new, old in pairs
                 if new in systems and old in systems
@@ -246,6 +250,7 @@ def evaluate_systems(
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
         conditions=replace(conditions or Conditions(), late=late),
+        by_metric=compare_metrics((TUNED, scores[TUNED]), (BASE, scores[BASE]), question, graded, **sampling(recipe)),
         corpus=fingerprint(sorted(base.pages.ids)),
     )
 
@@ -325,6 +330,14 @@ def _check_pages(qrels: Qrels, lexical: BM25 | None, *models: Encoded) -> None:
     lost = sorted({page for grades in qrels.values() for page in grades} - known)
     if lost:
         raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    """Its figures; what is derived is so from the rounded ones, as whoever reads them back has it."""
+    figures = _rounded(asdict(comparison))
+    kept = Comparison(**figures)
+    derived = {"outcome": comparison.outcome, "visible": kept.visible}
+    return figures | _rounded(derived) | {"queries_for": queries_for(kept)}
 
 
 def _figures(result: SystemResult) -> dict[str, Any]:

@@ -96,6 +96,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         systems=systems,
         by_dimension=by_dimension,
         comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
+        by_metric={name: _comparison(found) for name, found in metrics.get("by_metric", {}).items()},
         settings=EvaluateRecipe.model_validate(metrics["settings"]),
         storage=metrics["storage"],
         conditions=Conditions(**metrics["conditions"]),

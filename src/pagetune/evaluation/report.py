@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.evaluation import charts
+from pagetune.evaluation.by_metric import SMALL_GAINS, graded, queries_for
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.explorer import Explorer
 from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS
 from pagetune.evaluation.per_query import changes, gains, losses
+from pagetune.evaluation.significance import Comparison
 from pagetune.evaluation.thumbnails import PageImage, make_thumbnails
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Document
@@ -80,6 +82,8 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     environment.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
     environment.filters["chance"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     environment.filters["counted"] = lambda value: f"{value:,}" if isinstance(value, int) else str(value)
+    environment.filters["effect"] = lambda effect: "–" if effect is None else f"{effect:+.2f}".replace("-", "−")
+    environment.filters["needed"] = told_queries
     found = changes(report)
     explorer = Explorer(report, found, story.heatmaps)
     page = environment.get_template("report.html.j2").render(
@@ -93,8 +97,10 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         plain_metrics=tuple(METRICS),
         gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
         main=MAIN_METRIC,
-        lesser=_graded(report),
+        lesser=graded(report.qrels),
         comparisons=report.comparisons,
+        by_metric=report.by_metric,
+        small_gains=SMALL_GAINS,
         best=_best(report),
         storage=storage_rows(report),
         charts=_charts(report, story),
@@ -115,6 +121,11 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     thumbnails = make_thumbnails(explorer.wanted, story.page_image, room, explorer.read, progress)
     before, _, after = page.rpartition(_PICTURES)
     return f"{before}{explorer.pictures(thumbnails)}{after}"
+
+
+def told_queries(comparison: Comparison) -> str:
+    """How many queries would show each of the small gains, as a cell of a table."""
+    return " / ".join("–" if count is None else f"{count:,}" for count in queries_for(comparison).values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,13 +198,8 @@ def storage_rows(report: EvaluationReport) -> list[dict[str, Any]]:
 
 def columns(report: EvaluationReport) -> tuple[str, ...]:
     """The metrics of the table: NDCG with both gains where the judgements are such that they can differ."""
-    both = _graded(report) and all(EXPONENTIAL in result.scores.values for result in report.systems.values())
+    both = graded(report.qrels) and all(EXPONENTIAL in result.scores.values for result in report.systems.values())
     return MEASURED if both else tuple(METRICS)
-
-
-def _graded(report: EvaluationReport) -> bool:
-    """Whether some query has a lesser answer beside another: else the two gains say the same."""
-    return any(len({grade for grade in grades.values() if grade > 0}) > 1 for grades in report.qrels.values())
 
 
 def _best(report: EvaluationReport) -> dict[str, float]:
