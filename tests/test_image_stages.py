@@ -112,6 +112,17 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert told in (folder / "report.md").read_text(encoding="utf-8")
     assert CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"]).exit_code == 0
     assert (folder / "report.html").read_text(encoding="utf-8") == written
+    assert "What to deploy" not in written
+    done = CliRunner().invoke(app, ["grid", "-w", str(tmp_path / "ws"), "-q"])
+    assert done.exit_code == 0, done.output
+    advice = json.loads((tmp_path / "ws" / "runs" / "grid" / "grid.json").read_text(encoding="utf-8"))["recommendation"]
+    for name in ("report.html", "report.md"):
+        assert advice in (folder / name).read_text(encoding="utf-8"), "the report has it without being asked"
+    Pipeline(tmp_path / "ws", load_recipe(tmp_path / "ws" / "recipe.yaml", ["evaluate.resamples=201"])).run()
+    assert advice in (folder / "report.md").read_text(encoding="utf-8"), "the same vectors, judged again"
+    fewer = load_recipe(tmp_path / "ws" / "recipe.yaml", ["dataset.max_eval_queries=25"])
+    Pipeline(tmp_path / "ws", fewer).run()
+    assert "What to deploy" not in (folder / "report.md").read_text(encoding="utf-8"), "other queries"
     (general / "0.png").touch()
     step = Pipeline(tmp_path / "ws").plan()[1]
     assert (step.action, step.reason) == ("run", "the general set's files changed")

@@ -254,6 +254,16 @@ class Pipeline:
         summary: Summary = record["summary"]
         return summary
 
+    def judged(self) -> str | None:
+        """What tells the queries, judgements, pages and model that are judged now from any others; None before all are
+        there. `pagetune grid` and the evaluation's report are about the same where it is equal."""
+        stage = next((stage for stage in stages_of(self.recipe) if stage.name == "evaluate"), None)
+        # A reranker that is trained anew, or not yet, changes none of it.
+        needs = tuple(need for need in stage.needs if need != "rerank") if stage is not None else ()
+        if stage is None or any(self.workspace.finished(need) is None for need in needs):
+            return None
+        return judged_stamp(self._parts(replace(stage, needs=needs)))
+
     def _parts(self, stage: Stage) -> Parts:
         recipe = only(self.recipe.model_dump(mode="json"), stage.keys)
         return {"inputs": self._inputs(stage), "recipe": recipe, "code": stage.version}
@@ -315,6 +325,12 @@ class Pipeline:
         if fingerprint(had) == fingerprint(parts):
             return None
         return difference(had, parts)
+
+
+def judged_stamp(parts: Parts) -> str:
+    """`Pipeline.judged`, of the parts that an evaluation recorded."""
+    inputs = {name: value for name, value in parts["inputs"].items() if name not in ("guard", "rerank", "reranker")}
+    return fingerprint(inputs, parts["recipe"].get("dataset"))
 
 
 def _own_recipe(workspace: Workspace) -> Recipe:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pagetune.progress import SILENT, Progress
@@ -26,10 +27,12 @@ TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step",
 
 def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
     """Write the run's folder; the summary of the stage."""
+    from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import write_run
     from pagetune.reviews import list_suspects
 
     folder = pipeline.workspace.runs / "evaluate"
+    story = replace(story, grid=load_grid(pipeline.workspace.runs / "grid", pipeline.judged()))
     write_run(report, folder, story, pipeline.progress)
     list_suspects(pipeline.workspace, report.suspects)
     return {
@@ -45,10 +48,10 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
     DataError where there is no whole evaluation, or no such pages any more.
     """
-    from dataclasses import replace
-
     from pagetune.evaluation.kept import load_run
+    from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import write_report
+    from pagetune.pipeline import judged_stamp
     from pagetune.recipe import load_recipe
 
     workspace.open()
@@ -57,8 +60,26 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     with workspace.lock():
         report, story = load_run(folder)
         image = page_image(workspace, load_recipe(workspace.recipe_file)) if pictures else None
-        write_report(report, folder, replace(story, page_image=image), progress)
+        record = workspace.finished("evaluate")
+        grid = load_grid(workspace.runs / "grid", judged_stamp(record["parts"])) if record is not None else None
+        write_report(report, folder, replace(story, page_image=image, grid=grid), progress)
     return folder / "report.html"
+
+
+def write_with_grid(workspace: Workspace, judged: str | None, progress: Progress = SILENT) -> Path | None:
+    """Write a workspace's report once more, where it is about what the grid was made over (`Pipeline.judged`); else, or
+    where it cannot be written as it was, None."""
+    from pagetune.errors import PagetuneError
+    from pagetune.pipeline import judged_stamp
+
+    record = workspace.finished("evaluate")
+    if record is None or judged_stamp(record["parts"]) != judged:
+        return None
+    try:
+        return write_again(workspace, progress)
+    except PagetuneError as error:
+        progress.say(f"the evaluation's report stays without the grid: {error}")
+        return None
 
 
 def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Story:

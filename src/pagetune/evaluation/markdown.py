@@ -8,6 +8,7 @@ from pagetune.evaluation.by_metric import SMALL_GAINS
 from pagetune.evaluation.evaluate import BASE, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.guard import GuardReport
+from pagetune.evaluation.kept_grid import HEADS
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, METRICS
 from pagetune.evaluation.per_query import Change, changes, gains, losses
 from pagetune.evaluation.report import Story, columns, storage_rows, told_queries
@@ -48,8 +49,12 @@ def as_markdown(report: EvaluationReport, story: Story) -> str:
     if report.slices is not None and report.slices.slices:
         parts += ["## Where it helped, and where not", report.slices.verdict, _slices(report.slices)]
     if report.guard is not None:
-        parts += ["## What it forgot", f"**{report.guard.sentence}**", _guard(report.guard)]
+        parts += ["## Forgetting", f"**{report.guard.sentence}**", _guard(report.guard)]
     parts += ["## What a page takes", _storage(report), "Vectors of the tuned model in float32."]
+    if story.grid is not None:
+        heads = [f"{head} ({GAIN} gain)" if head == MAIN_METRIC else head for head in HEADS]
+        parts += ["## What to deploy", f"**{story.grid.sentence}**", table(heads, story.grid.rows())]
+        parts.append("The settings of `pagetune grid` that none beats; all of them, and the plot: runs/grid.")
     for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
         parts += [f"## {title}", _changed(shown)] if shown else []
     parts += _doubtful(report)

@@ -67,7 +67,7 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
         save_heatmaps(told.heatmaps, fresh)
         # From what was kept, so that it is the same when it is written again.
         kept, story = load_run(fresh)
-        write_report(kept, fresh, replace(story, page_image=told.page_image), progress)
+        write_report(kept, fresh, replace(story, page_image=told.page_image, grid=told.grid), progress)
 
 
 def write_report(report: EvaluationReport, folder: Path, story: Story, progress: Progress = SILENT) -> None:

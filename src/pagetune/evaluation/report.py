@@ -13,6 +13,7 @@ from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, 
 from pagetune.evaluation.explorer import Explorer
 from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
+from pagetune.evaluation.kept_grid import HEADS, KeptGrid
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS
 from pagetune.evaluation.per_query import changes, gains, losses
 from pagetune.evaluation.significance import Comparison
@@ -60,6 +61,8 @@ class Story:
     """Page id -> its picture, for the eye."""
     heatmaps: Heatmaps = field(default_factory=Heatmaps)
     """Where a late-interaction model found the words of some queries."""
+    grid: KeptGrid | None = None
+    """What `pagetune grid` found of the same model, queries and pages."""
 
     @property
     def heading(self) -> str:
@@ -71,6 +74,7 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     """The whole HTML page as text, of about `budget` bytes: pages get pictures as long as there is room."""
     from jinja2 import Environment, FileSystemLoader
 
+    from pagetune.evaluation.grid_chart import draw_grid
     from pagetune.evaluation.machine import describe_machine
 
     environment = Environment(
@@ -104,6 +108,9 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         best=_best(report),
         storage=storage_rows(report),
         charts=_charts(report, story),
+        grid=story.grid,
+        grid_heads=HEADS,
+        grid_plot=draw_grid(story.grid.grid)["page"] if story.grid is not None else "",
         wins=gains(found),
         losses=losses(found),
         explorer=explorer,
