@@ -70,7 +70,16 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert list(evaluated["systems"]) == ["base", "tuned"]
     assert evaluated["conditions"]["collection"] == "judged"
     assert "evaluate.ocr=true" in evaluated["conditions"]["words"]
-    report = {"metrics.json", "per-query.parquet", "report.html", "report.md", "run.trec", "base.trec", "story.json"}
+    report = {
+        "metrics.json",
+        "per-query.parquet",
+        "report.html",
+        "report.md",
+        "run.trec",
+        "base.trec",
+        "qrels.trec",
+        "story.json",
+    }
     assert {path.name for path in folder.iterdir()} - {"suspects.json"} == report
     assert (folder / "suspects.json").exists() == (evaluated["suspects"] > 0)
     assert evaluated["slices"]["facets"].keys() <= {"length"}, "the set says nothing else of its queries"

@@ -51,7 +51,7 @@ def page(folder: Path) -> str:
 
 
 def test_the_run_has_every_file_and_nothing_beside_it(folder: Path, report: EvaluationReport) -> None:
-    expected = {"metrics.json", "per-query.parquet", "report.html", "report.md", "story.json"}
+    expected = {"metrics.json", "per-query.parquet", "report.html", "report.md", "qrels.trec", "story.json"}
     expected |= {name for system, name in TREC_FILES.items() if system in report.systems}
     assert {path.name for path in folder.iterdir()} == expected
     assert [path.name for path in folder.parent.iterdir()] == ["evaluate"]
@@ -64,7 +64,8 @@ def test_the_figures_can_be_had_again_from_the_trec_run(folder: Path, report: Ev
         lines = [line.split(" ") for line in (folder / name).read_text().splitlines()]
         assert {len(line) for line in lines} == {6}
         run = list(ir_measures.read_trec_run(str(folder / name)))
-        found = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], report.qrels, run)[ir_measures.nDCG @ 10]
+        judged = list(ir_measures.read_trec_qrels(str(folder / "qrels.trec")))
+        found = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], judged, run)[ir_measures.nDCG @ 10]
         assert found == pytest.approx(metrics["systems"][system]["metrics"]["NDCG@10"], abs=1e-5)
 
 
