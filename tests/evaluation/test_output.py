@@ -89,6 +89,9 @@ def test_the_report_says_what_was_measured(page: str, report: EvaluationReport) 
         assert text in page
     assert "Not drawn" not in page
     assert page.count("<svg") == 5
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert len(captions) == 5
+    assert all("NDCG@10 (linear gain)" in caption for caption in captions)
     assert "data:image/webp;base64," in page
 
 

@@ -28,6 +28,8 @@ _PICTURES = "@@ the pictures of the pages @@"
 """Where they stand in the page, until it is known how much room is left for them."""
 LISTED = 40
 """Suspects that are named; the first of them are pictured."""
+NAMED = f"{MAIN_METRIC} ({GAIN} gain)"
+"""The metric as a caption says it."""
 _DOCUMENTS = 40
 """Documents listed by name."""
 
@@ -149,29 +151,35 @@ def _charts(report: EvaluationReport, story: Story) -> list[Chart]:
     same = gain.queries - gain.better - gain.worse
     percent = f"{gain.confidence:.0%}"
     drawn = (
-        ("Every system", charts.systems_chart(report), f"Lines: {percent} bootstrap intervals of the mean.", ""),
+        (
+            "Every system",
+            charts.systems_chart(report),
+            f"{NAMED}. Lines: {percent} bootstrap intervals of the mean.",
+            "",
+        ),
         (
             "Query by query",
             charts.changes_chart(report),
-            f"Tuned against base: {gain.better} queries better, {same} the same, {gain.worse} worse.",
+            f"Tuned against base by {NAMED}: {gain.better} queries better, {same} the same, {gain.worse} worse.",
             "Not drawn: no query's score changed.",
         ),
         (
             "By kind of query",
             charts.kinds_chart(report),
-            f"In brackets: the number of queries of the kind. Few queries, wide chance.{_of_many(len(kinds))}",
+            f"{NAMED}. In brackets: the number of queries of the kind. Few queries, wide chance.{_of_many(len(kinds))}",
             f"Not drawn: all queries are of one kind, {next(iter(kinds))}.",
         ),
         (
             "By Matryoshka dimension",
             charts.dimensions_chart(report),
-            f"The same vectors cut off after so many numbers. Bands: {percent} intervals.",
+            f"{NAMED}. The same vectors cut off after so many numbers. Bands: {percent} intervals.",
             f"Not drawn: only one dimension, {next(iter(report.by_dimension))}, was judged.",
         ),
         (
             "Training",
             charts.training_chart(story.curve, story.kept_step),
-            _about_training(report) + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
+            f"{NAMED}. {_about_training(report)}"
+            + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
             "Not drawn: no training curve was recorded.",
         ),
     )
