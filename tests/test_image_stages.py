@@ -17,6 +17,7 @@ from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import RecipeError
 from pagetune.evaluation.heatmaps import load_heatmaps
+from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
 from pagetune.stages import encode
@@ -160,7 +161,11 @@ def test_late_interaction_on_a_dataset_with_words_has_every_system_and_maps_and_
     texts = [f"all of {line['query']}" for line in lines]
     for name, columns in {
         "corpus": {"corpus-id": ids, "image": pictures, "markdown": texts},
-        "queries": {"query-id": asked, "query": [line["query"] for line in lines]},
+        "queries": {
+            "query-id": asked,
+            "query": [line["query"] for line in lines],
+            "excluded": [[ids[1]], *([] for _ in lines[1:])],
+        },
         "qrels": {"query-id": asked, "corpus-id": ids, "score": [1] * len(ids)},
     }.items():
         (judged / name).mkdir(parents=True)
@@ -170,6 +175,10 @@ def test_late_interaction_on_a_dataset_with_words_has_every_system_and_maps_and_
     assert list(evaluated["systems"]) == ["base", "tuned", "BM25", "BM25+tuned"]
     assert evaluated["systems"]["BM25"]["metrics"]["NDCG@10"] > 0.9
     assert evaluated["conditions"]["late"]
+    assert evaluated["conditions"]["excluded"] == 1
+    kept, _ = load_run(tmp_path / "ws" / "runs" / "evaluate")
+    assert all(ids[1] not in result.run["q0"] for result in kept.systems.values()), "no system may give it there"
+    assert any(ids[1] in kept.systems["tuned"].run[query] for query in asked[1:])
     assert evaluated["conditions"]["words"] == "column 'markdown'"
     assert evaluated["storage"]["tuned"]["vectors_per_page"] > 5
     folder = tmp_path / "ws" / "runs" / "evaluate"

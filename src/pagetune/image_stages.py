@@ -88,6 +88,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         lexical=BM25(texts) if texts is not None else None,
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
+        exclude=chosen.excluded,
         conditions=Conditions(name_of(chosen.name), masked=False, words=words, reviewed=decided),
     )
     if recipe.evaluate.rerank:

@@ -63,6 +63,15 @@ def evaluate(
             "--against", metavar="FILE", help="Compare --run with this run, by query.", rich_help_panel=RUN_FILES
         ),
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclude",
+            metavar="FILE",
+            help="Pages that count as not retrieved: lines of query, tab, page.",
+            rich_help_panel=RUN_FILES,
+        ),
+    ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -78,7 +87,7 @@ def evaluate(
     With --fail-under the exit code is 1 where NDCG@10 has fallen, and fallen measurably: chance alone never fails a
     build.
     """
-    files = {"--qrels": qrels, "--against": against, "--markdown": markdown}
+    files = {"--qrels": qrels, "--against": against, "--exclude": exclude, "--markdown": markdown}
     if run is None:
         _refuse(files, "goes with --run FILE")
     else:
@@ -86,7 +95,7 @@ def evaluate(
             {"--fail-under": fail_under, "--rerank": rerank, "--dry-run": dry_run},
             "goes with a workspace, not with --run",
         )
-        _judge_files(run, qrels, against, markdown, recipe, overrides or [], as_json)
+        _judge_files(run, qrels, against, exclude, markdown, recipe, overrides or [], as_json)
         return
     keys = [*(overrides or []), *(["evaluate.rerank=true"] if rerank else [])]
     pipeline = make_pipeline(workspace, recipe, keys, quiet=quiet)
@@ -128,6 +137,7 @@ def _judge_files(
     run: Path,
     qrels: Path | None,
     against: Path | None,
+    exclude: Path | None,
     markdown: Path | None,
     recipe: str | None,
     overrides: list[str],
@@ -144,7 +154,7 @@ def _judge_files(
     paths, keys, named = sort_arguments(overrides)
     if paths:
         raise RecipeError([f"{str(paths[0])!r} is not of the form section.key=value"])
-    found = evaluate_files(run, qrels, against, load_recipe(recipe or named, keys).evaluate)
+    found = evaluate_files(run, qrels, against, load_recipe(recipe or named, keys).evaluate, exclude=exclude)
     if markdown is not None:
         write_atomically(markdown, found.to_markdown())
     if as_json:

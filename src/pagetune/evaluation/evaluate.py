@@ -90,6 +90,8 @@ class Conditions:
     """Where the pages' words come from for BM25, or why there are none; empty: from the documents themselves."""
     reviewed: int = 0
     """Judgements that somebody made of pages which every model ranked above the judged one."""
+    excluded: int = 0
+    """Pages that were left out of the answers of a query, over all queries; `evaluate_systems` counts them."""
     reranked: str = ""
     """How the shortlists were reranked, as a sentence; empty: they were not."""
     late: bool = False
@@ -207,8 +209,8 @@ def evaluate_systems(
     """Rank and judge. Queries without a judgement are left out; the vectors are those of all `queries`, in order.
 
     `dimensions` are Matryoshka dimensions to judge besides the full one; `exclude` names, for a query, pages to leave
-    out of its answers. The pages that BM25 holds must be those of the vectors; without it there are two systems, base
-    and tuned. Raises DataError.
+    out of its answers, none of which may answer it. The pages that BM25 holds must be those of the vectors; without it
+    there are two systems, base and tuned. Raises DataError.
     """
     judged = [place for place, query in enumerate(queries) if any(qrels.get(query.id, {}).values())]
     if not judged:
@@ -224,6 +226,7 @@ def evaluate_systems(
         {BASE: _pick(base, judged), TUNED: _pick(tuned, judged)},
         lexical,
     )
+    excluded = sum(len(set((exclude or {}).get(query.id, ()))) for query in chosen)
     full = min(base.width, tuned.width)
     systems = bench.systems(None)
     late = base.late or tuned.late
@@ -249,7 +252,7 @@ def evaluate_systems(
         ),
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
-        conditions=replace(conditions or Conditions(), late=late),
+        conditions=replace(conditions or Conditions(), late=late, excluded=excluded),
         by_metric=compare_metrics((TUNED, scores[TUNED]), (BASE, scores[BASE]), question, graded, **sampling(recipe)),
         corpus=fingerprint(sorted(base.pages.ids)),
     )
@@ -293,7 +296,7 @@ class _Bench:
         )
 
     def _judge(self, run: Run, metrics: Collection[str]) -> SystemResult:
-        scores = score_run(run, self.qrels)
+        scores = score_run(run, self.qrels, self.exclude)
         return SystemResult(
             run, scores, {metric: interval(scores.values[metric], **self._sampling()) for metric in metrics}
         )

@@ -113,8 +113,9 @@ class Guard:
             kept = kept_pages(cache / "pixels", model, self.recipe.fit.page_cache)
             encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress, kept)
             asked, pages = list(encoded.queries), encoded.pages  # type: ignore[assignment]
-        run = rank_pages(list(self.chosen.queries), asked, pages, depth=self.recipe.evaluate.depth)
-        return score_run(run, self.chosen.qrels)
+        depth, excluded = self.recipe.evaluate.depth, self.chosen.excluded
+        run = rank_pages(list(self.chosen.queries), asked, pages, depth=depth, exclude=excluded)
+        return score_run(run, self.chosen.qrels, excluded)
 
     def report(self, base: QueryScores, tuned: QueryScores) -> GuardReport:
         """What `scores` gave for the two models, compared."""

@@ -209,6 +209,10 @@ def _changed(shown: Sequence[Change]) -> str:
 def _method(report: EvaluationReport) -> str:
     settings = report.settings
     told = [f"{RERANKED}: {report.conditions.reranked}."] if report.conditions.reranked else []
+    if report.conditions.excluded:
+        told.append(
+            f"Left out of the answers of single queries, as the set says: {report.conditions.excluded:,} pages."
+        )
     lines = [
         *told,
         f"{MAIN_METRIC} has the {GAIN} gain (trec_eval's); runs are {settings.depth} pages deep, ties go by page id.",
