@@ -7,20 +7,20 @@ not known there is no BM25, and so nothing to fuse.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pagetune.errors import DataError
-from pagetune.evaluation.by_metric import compare_metrics, queries_for
+from pagetune.evaluation.by_metric import compare_metrics
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
+from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, correct, interval, sampling, verdict
-from pagetune.recipe import GATE_KEYS, EvaluateRecipe
+from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
 from pagetune.workspace import fingerprint
 
@@ -165,33 +165,9 @@ class EvaluationReport:
 
     def summary(self) -> dict[str, Any]:
         """Everything for JSON; the same inputs give the same, whenever and wherever it ran."""
-        return {
-            "verdict": self.verdict,
-            "outcome": self.gain.outcome,
-            "queries": len(self.queries),
-            "pages": self.pages,
-            "corpus": self.corpus,
-            "gain": GAIN,
-            "about": self.conditions.about,
-            "systems": {name: _figures(result) for name, result in self.systems.items()},
-            "by_kind": {
-                kind: {"queries": len(ids)}
-                | {name: _rounded(result.scores.of(ids).means()) for name, result in self.systems.items()}
-                for kind, ids in self.kinds.items()
-            },
-            "by_dimension": {
-                str(dimension): {name: _figures(result) for name, result in results.items()}
-                for dimension, results in self.by_dimension.items()
-            },
-            "comparisons": {name: _compared(found) for name, found in self.comparisons.items()},
-            "by_metric": {metric: _compared(found) for metric, found in self.by_metric.items()},
-            "slices": self.slices.to_json() if self.slices is not None else None,
-            "suspects": len(self.suspects),
-            "guard": self.guard.to_json() if self.guard is not None else None,
-            "storage": {name: dict(facts) for name, facts in self.storage.items()},
-            "settings": self.settings.model_dump(mode="json", exclude=set(GATE_KEYS)),
-            "conditions": asdict(self.conditions),
-        }
+        from pagetune.evaluation.summary import summarise
+
+        return summarise(self)
 
 
 def evaluate_systems(
@@ -333,24 +309,6 @@ def _check_pages(qrels: Qrels, lexical: BM25 | None, *models: Encoded) -> None:
     lost = sorted({page for grades in qrels.values() for page in grades} - known)
     if lost:
         raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
-
-
-def _compared(comparison: Comparison) -> dict[str, Any]:
-    """Its figures; what is derived is so from the rounded ones, as whoever reads them back has it."""
-    figures = _rounded(asdict(comparison))
-    kept = Comparison(**figures)
-    derived = {"outcome": comparison.outcome, "visible": kept.visible}
-    return figures | _rounded(derived) | {"queries_for": queries_for(kept)}
-
-
-def _figures(result: SystemResult) -> dict[str, Any]:
-    intervals = {metric: [round(low, 6), round(high, 6)] for metric, (low, high) in result.intervals.items()}
-    return {"metrics": _rounded(result.metrics), "interval": intervals[MAIN_METRIC], "intervals": intervals}
-
-
-def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """To six digits: a machine's last bits are no news."""
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 __all__ = ["METRICS", "SYSTEMS", "Conditions", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]
