@@ -106,9 +106,11 @@ def test_a_run_over_a_dataset_is_judged_on_its_evaluation_set(
     workspace.model.mkdir()
     (workspace.model / "modules.json").write_text("[]")
     asked, judged = {"q1": "one", "q2": "two"}, {"q1": {"a": 1}, "q2": {"b": 1}}
-    chosen = SimpleNamespace(queries=asked, qrels=judged, page_ids=("a", "b", "c"))
+    chosen = SimpleNamespace(queries=asked, qrels=judged, page_ids=("a", "b", "c"), excluded={"q2": ("c",)})
     eye = np.eye(3, dtype=np.float32)
-    encoded = SimpleNamespace(queries=[eye[:1], eye[1:2]], pages=PageVectors(("a", "b", "c"), eye, np.arange(3)))
+    # The second query is nearest to the page that the set excludes from its answers.
+    nearest = (0.6 * eye[1:2] + 0.8 * eye[2:3]).astype(np.float32)
+    encoded = SimpleNamespace(queries=[eye[:1], nearest], pages=PageVectors(("a", "b", "c"), eye, np.arange(3)))
     monkeypatch.setattr("pagetune.models.loading.load_model", lambda recipe, path: tiny_model)
     monkeypatch.setattr("pagetune.examples.visual.load_eval_set", lambda recipe: chosen)
     monkeypatch.setattr("pagetune.evaluation.dataset.encode_set", lambda *given: encoded)

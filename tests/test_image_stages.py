@@ -17,6 +17,7 @@ from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import RecipeError
 from pagetune.evaluation.heatmaps import load_heatmaps
+from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
 from pagetune.stages import encode
@@ -70,7 +71,16 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     assert list(evaluated["systems"]) == ["base", "tuned"]
     assert evaluated["conditions"]["collection"] == "judged"
     assert "evaluate.ocr=true" in evaluated["conditions"]["words"]
-    report = {"metrics.json", "per-query.parquet", "report.html", "report.md", "run.trec", "base.trec", "story.json"}
+    report = {
+        "metrics.json",
+        "per-query.parquet",
+        "report.html",
+        "report.md",
+        "run.trec",
+        "base.trec",
+        "qrels.trec",
+        "story.json",
+    }
     assert {path.name for path in folder.iterdir()} - {"suspects.json"} == report
     assert (folder / "suspects.json").exists() == (evaluated["suspects"] > 0)
     assert evaluated["slices"]["facets"].keys() <= {"length"}, "the set says nothing else of its queries"
@@ -86,12 +96,47 @@ def test_a_dataset_is_trained_on_judged_at_every_dimension_and_not_twice(
     reference = shutil.copytree(folder, tmp_path / "reference")
     same = CliRunner().invoke(app, [*gate, str(reference), "--json"])
     assert (same.exit_code, json.loads(same.stdout)["gate"]["passed"]) == (0, True)
+    run = ["run", "-w", str(tmp_path / "ws"), "-q"]
+    closed = CliRunner().invoke(app, [*run, "evaluate.fail_under=0.999"])
+    assert (closed.exit_code, "Failed: tuned NDCG@10" in closed.stdout) == (1, True)
+    closed = CliRunner().invoke(app, [*run, "--json"])
+    assert (closed.exit_code, json.loads(closed.stdout)["evaluate"]["gate"]["fail_under"]) == (1, "0.999"), "kept"
+    assert CliRunner().invoke(app, [*gate, "0"]).exit_code == 0, "the option is over the recipe"
+    lost = CliRunner().invoke(app, [*run, "evaluate.gated=BM25+tuned"])
+    assert (lost.exit_code, "has no NDCG@10 of 'BM25+tuned' (there are base, tuned)" in lost.stderr) == (1, True)
+    back = CliRunner().invoke(app, [*run, f"evaluate.fail_under={reference}", "evaluate.gated=tuned"])
+    assert (back.exit_code, "Passed: " in back.stdout) == (0, True)
+    assert json.loads((folder / "metrics.json").read_text()) == json.loads((reference / "metrics.json").read_text())
     own = CliRunner().invoke(app, [*gate, str(folder / "metrics.json")])
     assert (own.exit_code, "is the run that this evaluation replaces" in own.stderr) == (1, True)
-    assert "guard" not in summaries["evaluate"]
-    guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={rows / 'train'}"])
-    told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]
-    assert json.loads((tmp_path / "ws" / "runs" / "evaluate" / "guard.json").read_text())["sentence"] == told
+    assert summaries["evaluate"]["guard"] is None
+    general = shutil.copytree(rows / "train", tmp_path / "general")
+    guard = load_recipe(None, [*recipe(qwen, rows, "fit.truncate_dim=16"), f"evaluate.guard={general}"])
+    told = Pipeline(tmp_path / "ws", guard).run()["evaluate"]["guard"]["sentence"]
+    assert "on general (" in told
+    assert json.loads((folder / "guard.json").read_text(encoding="utf-8"))["sentence"] == told
+    shown = CliRunner().invoke(app, ["evaluate", "-w", str(tmp_path / "ws"), "-q"])
+    assert told in shown.stdout.replace("\n", " ")
+    written = (folder / "report.html").read_text(encoding="utf-8")
+    assert told in written
+    assert told in (folder / "report.md").read_text(encoding="utf-8")
+    assert CliRunner().invoke(app, ["report", "-w", str(tmp_path / "ws"), "-q"]).exit_code == 0
+    assert (folder / "report.html").read_text(encoding="utf-8") == written
+    assert "What to deploy" not in written
+    done = CliRunner().invoke(app, ["grid", "-w", str(tmp_path / "ws"), "-q"])
+    assert done.exit_code == 0, done.output
+    advice = json.loads((tmp_path / "ws" / "runs" / "grid" / "grid.json").read_text(encoding="utf-8"))["recommendation"]
+    for name in ("report.html", "report.md"):
+        assert advice in (folder / name).read_text(encoding="utf-8"), "the report has it without being asked"
+    Pipeline(tmp_path / "ws", load_recipe(tmp_path / "ws" / "recipe.yaml", ["evaluate.resamples=201"])).run()
+    assert advice in (folder / "report.md").read_text(encoding="utf-8"), "the same vectors, judged again"
+    fewer = load_recipe(tmp_path / "ws" / "recipe.yaml", ["dataset.max_eval_queries=25"])
+    Pipeline(tmp_path / "ws", fewer).run()
+    assert "What to deploy" not in (folder / "report.md").read_text(encoding="utf-8"), "other queries"
+    (general / "0.png").touch()
+    step = Pipeline(tmp_path / "ws").plan()[1]
+    assert (step.action, step.reason) == ("run", "the general set's files changed")
+    Pipeline(tmp_path / "ws").run()
     saved = json.loads((tmp_path / "ws" / "model" / "config_sentence_transformers.json").read_text())
     assert saved["truncate_dim"] == 16
     assert [step.action for step in Pipeline(tmp_path / "ws").plan()] == ["keep", "keep"]
@@ -116,7 +161,11 @@ def test_late_interaction_on_a_dataset_with_words_has_every_system_and_maps_and_
     texts = [f"all of {line['query']}" for line in lines]
     for name, columns in {
         "corpus": {"corpus-id": ids, "image": pictures, "markdown": texts},
-        "queries": {"query-id": asked, "query": [line["query"] for line in lines]},
+        "queries": {
+            "query-id": asked,
+            "query": [line["query"] for line in lines],
+            "excluded": [[ids[1]], *([] for _ in lines[1:])],
+        },
         "qrels": {"query-id": asked, "corpus-id": ids, "score": [1] * len(ids)},
     }.items():
         (judged / name).mkdir(parents=True)
@@ -126,6 +175,10 @@ def test_late_interaction_on_a_dataset_with_words_has_every_system_and_maps_and_
     assert list(evaluated["systems"]) == ["base", "tuned", "BM25", "BM25+tuned"]
     assert evaluated["systems"]["BM25"]["metrics"]["NDCG@10"] > 0.9
     assert evaluated["conditions"]["late"]
+    assert evaluated["conditions"]["excluded"] == 1
+    kept, _ = load_run(tmp_path / "ws" / "runs" / "evaluate")
+    assert all(ids[1] not in result.run["q0"] for result in kept.systems.values()), "no system may give it there"
+    assert any(ids[1] in kept.systems["tuned"].run[query] for query in asked[1:])
     assert evaluated["conditions"]["words"] == "column 'markdown'"
     assert evaluated["storage"]["tuned"]["vectors_per_page"] > 5
     folder = tmp_path / "ws" / "runs" / "evaluate"

@@ -11,7 +11,7 @@ import pytest
 from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.errors import RecipeError, WorkspaceError
 from pagetune.evaluation.false_negatives import Suspect, confirm, read_suspects, withdraw, write_suspects
-from pagetune.pipeline import NAMES
+from pagetune.pipeline import NAMES, judged_stamp
 
 SMALL = [
     "queries.sentences_per_page=1",
@@ -71,6 +71,8 @@ def test_a_run_leaves_what_it_promises(finished: Path) -> None:
     assert {"base", "tuned", "BM25"} <= set(metrics["systems"])
     assert (root / "runs" / "evaluate" / "report.html").stat().st_size > 10_000
     assert (root / "recipe.yaml").exists()
+    record = json.loads((root / "stages" / "evaluate.json").read_text())
+    assert Pipeline(root).judged() == judged_stamp(record["parts"]), "a grid would be of the same"
     hits = SearchEngine(root).search("how are names resolved", 3)
     assert [hit.rank for hit in hits] == [1, 2, 3]
     assert len({hit.page for hit in hits}) == 3

@@ -90,6 +90,7 @@ def test_a_fit_that_made_the_same_model_is_not_judged_again(folder: Path, made: 
     [
         ("fit.matryoshka=[64]", ["fit", "evaluate"], "recipe: fit.matryoshka [384, 256, 128, 64] → [64]"),
         ("evaluate.resamples=200", ["evaluate"], "recipe: evaluate.resamples 10000 → 200"),
+        ("evaluate.guard=me/general", ["evaluate"], "recipe: evaluate.guard None → me/general"),
         ("evaluate.depth=50", ["evaluate", "index"], "recipe: evaluate.depth 100 → 50"),
     ],
 )
@@ -109,6 +110,11 @@ def test_a_stage_runs_again_for_the_keys_that_it_reads(
     Pipeline(folder / "ws", recipe, progress=Say()).run()
     assert made.ran == ran
     assert f"evaluate: {why}" in said
+
+
+def test_a_gate_sets_off_nothing(folder: Path, made: Made) -> None:
+    _run(folder, made)
+    assert _run(folder, made, "evaluate.fail_under=0.5", "evaluate.gated=BM25+tuned") == []
 
 
 def test_a_record_of_more_keys_is_read_by_those_that_count_now(folder: Path, made: Made) -> None:

@@ -53,6 +53,15 @@ def test_values_that_do_not_fit_together_are_refused():
     assert "must fall" in problems_of("fit.matryoshka=[64, 128]")[0]
 
 
+def test_a_threshold_is_a_share_or_a_place():
+    assert load_recipe(None, ["evaluate.fail_under=0.6"]).evaluate.fail_under == 0.6
+    assert load_recipe(None, ["evaluate.fail_under=1"]).evaluate.fail_under == 1.0
+    assert load_recipe(None, ["evaluate.fail_under=runs/good"]).evaluate.fail_under == "runs/good"
+    assert problems_of("evaluate.fail_under=60") == [
+        "evaluate.fail_under: NDCG@10 is between 0 and 1; give such a number, or a metrics.json, got 60"
+    ]
+
+
 def test_a_section_given_a_plain_value_is_refused():
     assert problems_of("fit=3")
     assert problems_of("fit=3", "fit.epochs=1")

@@ -37,6 +37,8 @@ def _input_difference(old: Parts, new: Parts) -> str:
         return "the model's files changed"
     if old.get("reviews") != new.get("reviews"):
         return "judgements were reviewed"
+    if old.get("guard") != new.get("guard"):
+        return "the general set's files changed"
     for used, stage in (("retriever", "fit"), ("reranker", "rerank")):
         if old.get(used) != new.get(used):
             return f"{stage} made something new"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import WorkspaceError
@@ -32,6 +32,8 @@ class Encoding:
     qrels: Qrels
     read: Callable[[Any], tuple[Any, Mapping[str, str] | None]]
     """A reranker -> how it reads the pages, and what decides their pictures."""
+    excluded: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Query id -> pages to leave out of its answers."""
 
 
 def judge_deployment(
@@ -52,6 +54,7 @@ def judge_deployment(
         encoded.qrels,
         dimensions=pipeline.recipe.fit.matryoshka,
         poolings=poolings,
+        exclude=encoded.excluded,
         reranking=_reranking(pipeline, encoded, reranker, depths) if reranker is not None else None,
         settings=pipeline.recipe.evaluate,
         progress=pipeline.progress,
@@ -136,4 +139,11 @@ def _of_dataset(pipeline: Pipeline, model: Any) -> Encoding:
     kept = kept_pages(cache / "pixels", model, recipe.fit.page_cache)
     found = encode_set(model, judged, recipe.model, cache / "vectors", pipeline.progress, kept)
     qrels, _ = judge_again(pipeline.workspace, judged.qrels, judged.queries, judged.page_ids)
-    return Encoding(judged.queries, found.queries, found.pages, qrels, lambda one: read_dataset(pipeline, one, judged))
+    return Encoding(
+        judged.queries,
+        found.queries,
+        found.pages,
+        qrels,
+        lambda one: read_dataset(pipeline, one, judged),
+        judged.excluded,
+    )

@@ -5,6 +5,7 @@ As in `stages`, every summary has `content`, the digest of what was made.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def do_fit(pipeline: Pipeline) -> Summary:
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
+    from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.dataset import dataset_facets, dataset_queries, encode_set, page_words
     from pagetune.evaluation.evaluate import Conditions, evaluate_systems
     from pagetune.evaluation.findings import look_closer
@@ -65,7 +67,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.models.loading import load_model
     from pagetune.reviews import judge_again
     from pagetune.stages import whole
-    from pagetune.story import dataset_story, keep_evaluation, name_of
+    from pagetune.story import dataset_story, keep_evaluation
     from pagetune.training.page_cache import kept_pages
 
     recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
@@ -90,6 +92,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         lexical=BM25(texts) if texts is not None else None,
         recipe=recipe.evaluate,
         dimensions=recipe.fit.matryoshka,
+        exclude=chosen.excluded,
         conditions=Conditions(name_of(chosen.name), masked=False, words=words, reviewed=decided),
     )
     if recipe.evaluate.rerank:
@@ -98,8 +101,9 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         report = rerank_dataset(pipeline, report, chosen, texts)
     report = look_closer(report, dataset_facets(queries, qrels, chosen, recipe.dataset, texts))
     maps = draw_heatmaps(model, report, chosen.image) if is_late(model) else Heatmaps()
-    forgotten = guard.report(*guarded) if guard is not None else None
-    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps), forgotten)
+    if guard is not None:
+        report = replace(report, guard=guard.report(*guarded))
+    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps))
 
 
 def stamp(recipe: DatasetRecipe) -> list[list[Any]]:

@@ -19,7 +19,7 @@ from pagetune.auto import as_noted, left_open, settle
 from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import Recipe, RerankRecipe, load_recipe
+from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, load_recipe
 from pagetune.workspace import Workspace, fingerprint, write_atomically
 
 Parts = dict[str, Any]
@@ -41,6 +41,10 @@ class Stage:
     """What must lie in the workspace for the stage to count as finished."""
 
 
+EVALUATE_KEYS = (
+    *(f"evaluate.{key}" for key in EvaluateRecipe.model_fields if key not in GATE_KEYS),
+    *("fit.matryoshka", "model"),
+)
 STAGES = (
     Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
     Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
@@ -48,9 +52,9 @@ STAGES = (
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage(
         "evaluate",
-        2,
+        3,
         ("read", "queries", "fit"),
-        ("evaluate", "fit.matryoshka", "model"),
+        EVALUATE_KEYS,
         ("runs/evaluate/metrics.json",),
     ),
     Stage("index", 1, ("read", "fit"), ("index", "evaluate.depth", "evaluate.fusion_weight", "model"), ("index",)),
@@ -59,7 +63,7 @@ NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 3, ("fit",), ("dataset", "evaluate", "fit.matryoshka", "model"), ("runs/evaluate/metrics.json",)),
+    Stage("evaluate", 4, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 
@@ -295,6 +299,16 @@ class Pipeline:
         summary: Summary = record["summary"]
         return summary
 
+    def judged(self) -> str | None:
+        """What tells the queries, judgements, pages and model that are judged now from any others; None before all are
+        there. `pagetune grid` and the evaluation's report are about the same where it is equal."""
+        stage = next((stage for stage in stages_of(self.recipe) if stage.name == "evaluate"), None)
+        # A reranker that is trained anew, or not yet, changes none of it.
+        needs = tuple(need for need in stage.needs if need != "rerank") if stage is not None else ()
+        if stage is None or any(self.workspace.finished(need) is None for need in needs):
+            return None
+        return judged_stamp(self._parts(replace(stage, needs=needs)))
+
     def _parts(self, stage: Stage) -> Parts:
         recipe = only(self.recipe.model_dump(mode="json"), stage.keys)
         return {"inputs": self._inputs(stage), "recipe": recipe, "code": stage.version}
@@ -312,9 +326,11 @@ class Pipeline:
             models["rerank"] = self._content("rerank")
         made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
         if stage.name == "evaluate":
+            from pagetune.evaluation.guard import guard_stamp
             from pagetune.reviews import review_stamp
 
             made |= {"reviews": stamp} if (stamp := review_stamp(self.workspace)) else {}
+            made |= {"guard": files} if (files := guard_stamp(self.recipe.evaluate.guard)) else {}
         if stage.name == "evaluate" and self.recipe.evaluate.rerank and "rerank" not in stage.needs:
             made |= {"reranker": self._content("rerank")}
         if self.recipe.dataset.train:
@@ -363,6 +379,12 @@ class Pipeline:
         if fingerprint(had) == fingerprint(parts):
             return None
         return difference(had, parts)
+
+
+def judged_stamp(parts: Parts) -> str:
+    """`Pipeline.judged`, of the parts that an evaluation recorded."""
+    inputs = {name: value for name, value in parts["inputs"].items() if name not in ("guard", "rerank", "reranker")}
+    return fingerprint(inputs, parts["recipe"].get("dataset"))
 
 
 def _own_recipe(workspace: Workspace) -> Recipe:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from pagetune.errors import RecipeError
 from pagetune.recipe_faults import nearest, say, unknown_keys
 from pagetune.recipe_sections import (
+    GATE_KEYS,
     CompareRecipe,
     DatasetRecipe,
     EvaluateRecipe,
@@ -30,6 +31,7 @@ from pagetune.recipe_sections import (
 from pagetune.recipe_training import FitRecipe, RerankDirection, RerankRecipe
 
 __all__ = [
+    "GATE_KEYS",
     "CompareRecipe",
     "DatasetRecipe",
     "EvaluateRecipe",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pagetune.errors import ModelError
 from pagetune.recipe_faults import say, unknown_keys
@@ -165,8 +165,30 @@ class EvaluateRecipe(Section):
     guard: str | None = Field(
         None, description="a general set that base and tuned are judged on too: forgetting shows; none: none"
     )
+    guard_columns: dict[str, str] = Field(
+        {}, description="a column's name in the general set: its name here, as in dataset.columns"
+    )
     guard_queries: int = Field(300, ge=1, description="the first so many queries of the general set")
+    fail_under: float | str | None = Field(
+        None,
+        description="exit code 1 where NDCG@10 is measurably below this value (0 to 1), or below an earlier run (its "
+        "metrics.json, or the folder); none: no gate",
+    )
+    gated: Literal["tuned", "BM25+tuned", "reranked"] = Field(
+        "tuned", description="the system that fail_under is about"
+    )
     seed: int = Field(17, description="bootstrap and permutation samples")
+
+    @field_validator("fail_under")
+    @classmethod
+    def _is_a_share(cls, value: float | str | None) -> float | str | None:
+        if isinstance(value, float) and not 0 <= value <= 1:
+            raise ValueError("NDCG@10 is between 0 and 1; give such a number, or a metrics.json")
+        return value
+
+
+GATE_KEYS = ("fail_under", "gated")
+"""Keys of `evaluate` that judge its figures and change none: they set off nothing and are not kept beside them."""
 
 
 class IndexRecipe(Section):

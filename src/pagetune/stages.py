@@ -5,7 +5,7 @@ Every summary has `content`, the digest of what was made: the stages after it ar
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from pagetune.workspace import file_digest, folder_digest, replace_folder
@@ -283,8 +283,9 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     report = look_closer(report, facets_of(report.queries, qrels, store.pages(), store.documents(), data.masks))
     prune(workspace.cache / "vectors")
     maps = draw_heatmaps(model, report, _seen(pipeline, model, data.masks)) if is_late(model) else Heatmaps()
-    forgotten = guard.report(*guarded) if guard is not None else None
-    return keep_evaluation(pipeline, report, workspace_story(pipeline, store, maps), forgotten)
+    if guard is not None:
+        report = replace(report, guard=guard.report(*guarded))
+    return keep_evaluation(pipeline, report, workspace_story(pipeline, store, maps))
 
 
 def whole(model: Any) -> Any:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pagetune.progress import SILENT, Progress
-from pagetune.workspace import file_digest, write_atomically
+from pagetune.workspace import file_digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pagetune.evaluation.evaluate import EvaluationReport
-    from pagetune.evaluation.guard import GuardReport
     from pagetune.evaluation.heatmaps import Heatmaps
     from pagetune.evaluation.report import Story
     from pagetune.evaluation.thumbnails import PageImage
@@ -25,26 +25,21 @@ COUNTED = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documen
 TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
 
 
-def keep_evaluation(
-    pipeline: Pipeline, report: EvaluationReport, story: Story, guarded: GuardReport | None = None
-) -> dict[str, Any]:
-    """Write the run's folder; the summary of the stage. `guarded`: what became of a general set beside it."""
+def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
+    """Write the run's folder; the summary of the stage."""
+    from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import write_run
     from pagetune.reviews import list_suspects
 
     folder = pipeline.workspace.runs / "evaluate"
+    story = replace(story, grid=load_grid(pipeline.workspace.runs / "grid", pipeline.judged()))
     write_run(report, folder, story, pipeline.progress)
     list_suspects(pipeline.workspace, report.suspects)
-    summary = {
+    return {
         "content": file_digest(folder / "metrics.json"),
         **report.summary(),
         "report": "runs/evaluate/report.html",
     }
-    if guarded is not None:
-        write_atomically(folder / "guard.json", json.dumps(guarded.to_json(), indent=1))
-        pipeline.progress.say(f"evaluate: {guarded.sentence}")
-        summary["guard"] = guarded.sentence
-    return summary
 
 
 def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: bool = True) -> Path:
@@ -53,10 +48,10 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
     DataError where there is no whole evaluation, or no such pages any more.
     """
-    from dataclasses import replace
-
     from pagetune.evaluation.kept import load_run
+    from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import write_report
+    from pagetune.pipeline import judged_stamp
     from pagetune.recipe import load_recipe
 
     workspace.open()
@@ -65,8 +60,26 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     with workspace.lock():
         report, story = load_run(folder)
         image = page_image(workspace, load_recipe(workspace.recipe_file)) if pictures else None
-        write_report(report, folder, replace(story, page_image=image), progress)
+        record = workspace.finished("evaluate")
+        grid = load_grid(workspace.runs / "grid", judged_stamp(record["parts"])) if record is not None else None
+        write_report(report, folder, replace(story, page_image=image, grid=grid), progress)
     return folder / "report.html"
+
+
+def write_with_grid(workspace: Workspace, judged: str | None, progress: Progress = SILENT) -> Path | None:
+    """Write a workspace's report once more, where it is about what the grid was made over (`Pipeline.judged`); else, or
+    where it cannot be written as it was, None."""
+    from pagetune.errors import PagetuneError
+    from pagetune.pipeline import judged_stamp
+
+    record = workspace.finished("evaluate")
+    if record is None or judged_stamp(record["parts"]) != judged:
+        return None
+    try:
+        return write_again(workspace, progress)
+    except PagetuneError as error:
+        progress.say(f"the evaluation's report stays without the grid: {error}")
+        return None
 
 
 def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Story:
@@ -89,6 +102,7 @@ def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Sto
 
 def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> Story:
     """Of a dataset that was judged on and a model that was trained on another."""
+    from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.report import Story
 
     facts = {"queries": len(chosen.queries), "pages": len(chosen.page_ids), "broken rows": len(chosen.broken)}
@@ -100,12 +114,6 @@ def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> S
         heatmaps=maps,
         **_training(pipeline.workspace),
     )
-
-
-def name_of(source: str) -> str:
-    """A dataset for others to read: of a path the last part."""
-    path = Path(source)
-    return path.name if path.is_absolute() or path.exists() else source
 
 
 def _training(workspace: Workspace) -> dict[str, Any]:

@@ -47,9 +47,29 @@ def test_a_run_is_judged_and_compared_as_a_table_json_and_markdown(files: Path) 
     assert "new: NDCG@10 1.000" in alone.stdout
 
 
+def test_pages_are_left_out_of_the_answers_of_a_query(files: Path) -> None:
+    command = ["evaluate", "--run", str(files / "old.trec"), "--qrels", str(files / "qrels"), "evaluate.resamples=200"]
+    # In the old run x stands above every right page.
+    (files / "out").write_text("".join(f"q{n}\tx\n" for n in QUERIES))
+    found = json.loads(CliRunner().invoke(app, [*command, "--exclude", str(files / "out"), "--json"]).stdout)
+    assert found["metrics"]["NDCG@10"] == 1.0
+    assert any("40 pages of 40 queries" in note for note in found["notes"])
+    for line, says in (
+        ("q0 x", "line 1: 'q0 x' is not query, tab, page"),
+        ("q99\tx", "line 1: query 'q99' is not in the judgements"),
+        ("q0\tp0", "query 'q0': page 'p0' has grade 1 and is excluded; drop one of both"),
+    ):
+        (files / "out").write_text(line)
+        done = CliRunner().invoke(app, [*command, "--exclude", str(files / "out")])
+        assert done.exit_code == 1
+        assert says in done.stderr
+        assert done.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["--exclude", "qrels"], "--exclude goes with --run FILE"),
         (["--qrels", "qrels"], "--qrels goes with --run FILE"),
         (["--run", "new.trec"], "give --qrels FILE"),
         (["--run", "new.trec", "--qrels", "qrels", "--fail-under", "0.5"], "--fail-under goes with a workspace"),

@@ -47,6 +47,10 @@ def test_queries_without_a_judgement_are_left_out_with_their_vectors() -> None:
 def test_excluded_pages_are_in_no_run() -> None:
     found = evaluate(ask("a"), {"q-a": {"b": 2}}, exclude={"q-a": ["a"]})
     assert all("a" not in result.run["q-a"] for result in found.systems.values())
+    assert found.conditions.excluded == 1
+    assert found.summary()["conditions"]["excluded"] == 1
+    with pytest.raises(DataError, match=r"query 'q-a': page 'b' has grade 2 and is excluded; drop one of both"):
+        evaluate(ask("a"), {"q-a": {"b": 2}}, exclude={"q-a": ["b"]})
 
 
 def test_dimensions_fall_from_the_full_one_and_unknown_ones_are_left_out(report: EvaluationReport) -> None:

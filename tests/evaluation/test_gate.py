@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +12,31 @@ import pyarrow.parquet as pq
 import pytest
 
 from pagetune.errors import DataError
+from pagetune.evaluation.evaluate import EvaluationReport
 from pagetune.evaluation.gate import check
+from pagetune.evaluation.metrics import score_run
+from pagetune.evaluation.output import write_run
 from pagetune.evaluation.significance import interval
 
 BASE = np.random.default_rng(3).uniform(0.3, 0.9, 150)
 
 
-def keep(folder: Path, values: np.ndarray, *, prefix: str = "q", table: bool = True) -> Path:
+def keep(folder: Path, values: np.ndarray, *, prefix: str = "q", table: bool = True, pages: int = 400) -> Path:
     """A run's folder as `pagetune evaluate` leaves it, of one system."""
     folder.mkdir()
     low, high = interval(values, resamples=400)
     found: dict[str, Any] = {
         "queries": len(values),
+        "pages": pages,
         "systems": {"tuned": {"metrics": {"NDCG@10": float(values.mean())}, "interval": [low, high]}},
         "settings": {"confidence": 0.95, "resamples": 400, "seed": 1},
     }
     (folder / "metrics.json").write_text(json.dumps(found))
     if table:
         ids = [f"{prefix}{number}" for number in range(len(values))]
-        pq.write_table(pa.table({"query-id": ids, "tuned NDCG@10": values}), folder / "per-query.parquet")
+        judged = {"corpus-ids": [[f"p{number}"] for number in range(len(values))], "grades": [[1]] * len(values)}
+        columns = {"query-id": ids, "query": ids, **judged, "tuned NDCG@10": values}
+        pq.write_table(pa.table(columns), folder / "per-query.parquet")
     return folder
 
 
@@ -55,9 +63,57 @@ def test_other_queries_are_compared_by_their_intervals(tmp_path: Path) -> None:
     worse = keep(tmp_path / "worse", BASE - 0.25, prefix="other")
     gate = check(worse, then)
     assert not gate.passed
-    assert "on other queries: 150 now, 150 then" in gate.sentence
+    assert "not paired by query, as on other queries: 150 queries now, 150 then" in gate.sentence
     assert check(keep(tmp_path / "near", BASE - 0.02, table=False), then).passed
     assert check(keep(tmp_path / "few", BASE[:10] - 0.25, prefix="other"), then).passed
+
+
+def change(folder: Path, **columns: Any) -> None:
+    """Other cells in the first rows of what was kept by query."""
+    file = folder / "per-query.parquet"
+    found = pq.read_table(file).to_pydict()
+    for name, cells in columns.items():
+        found[name.replace("_", "-")][: len(cells)] = cells
+    pq.write_table(pa.table(found), file)
+
+
+def test_what_cannot_be_paired_says_why(tmp_path: Path) -> None:
+    then = keep(tmp_path / "then", BASE)
+    asked = keep(tmp_path / "asked", BASE - 0.25)
+    change(asked, query=["another", "question"])
+    gate = check(asked, then)
+    assert not gate.passed
+    assert "not paired by query, as 2 queries are of another text now: 150 queries now, 150 then" in gate.sentence
+    assert "as over other pages" in check(keep(tmp_path / "more", BASE, pages=401), then).sentence
+    judged = keep(tmp_path / "judged", BASE)
+    change(judged, corpus_ids=[["p0", "p9"]], grades=[[1, 1]])
+    told = check(judged, then).sentence
+    assert "as 1 query is judged otherwise now, and the answers of that run were not kept" in told
+
+
+def test_after_a_review_the_earlier_run_is_scored_by_todays_judgements(
+    reports: Callable[..., EvaluationReport], tmp_path: Path
+) -> None:
+    before = reports()
+    # What base put first is found to answer every query too: tuned, unchanged, is worth less than it was.
+    decided = {query.id: dict(before.qrels[query.id]) for query in before.queries}
+    for query, grades in decided.items():
+        grades.setdefault(next(iter(before.systems["base"].run[query])), 2)
+    again = score_run(before.systems["tuned"].run, decided)
+    spans = {metric: interval(values, resamples=100) for metric, values in again.values.items()}
+    tuned = replace(before.systems["tuned"], scores=again, intervals=spans)
+    after = replace(before, qrels=decided, systems=before.systems | {"tuned": tuned})
+    for name, found in (("then", before), ("now", after)):
+        write_run(found, tmp_path / name)
+    changed = sum(decided[query] != before.qrels[query] for query in decided)
+    assert changed > 3
+    told = check(tmp_path / "now", tmp_path / "then")
+    assert told.passed
+    mean = again.means()["NDCG@10"]
+    assert f"NDCG@10 (linear gain) {mean:.3f} → {mean:.3f}, +0.000" in told.sentence, "the same answers"
+    assert f"{changed} queries are judged otherwise now: there the answers of that run are scored" in told.sentence
+    (tmp_path / "then" / "run.trec").unlink()
+    assert "not paired by query" in check(tmp_path / "now", tmp_path / "then").sentence
 
 
 @pytest.mark.parametrize(

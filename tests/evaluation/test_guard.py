@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +12,7 @@ from PIL import Image
 
 from pagetune.errors import DataError, RecipeError
 from pagetune.evaluation.benchmarks import PUBLISHED, evaluation_set
-from pagetune.evaluation.guard import Guard, open_guard
+from pagetune.evaluation.guard import Guard, guard_from_json, open_guard
 from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores
 from pagetune.recipe import Recipe, load_recipe
 
@@ -33,7 +34,7 @@ NOISE = np.random.default_rng(4).normal(0, 0.1, 80)
 @pytest.mark.parametrize(
     ("change", "outcome", "begins"),
     [
-        (-0.1 + NOISE / 9, "loss", "Forgetting: on general (3 pages) NDCG@10 "),
+        (-0.1 + NOISE / 9, "loss", "Forgetting: on general (3 pages) NDCG@10 (linear gain) "),
         (0.1 + NOISE / 9, "gain", "Nothing forgotten: "),
         (NOISE, "no measurable gain", "No measurable forgetting: "),
     ],
@@ -43,6 +44,8 @@ def test_forgetting_is_a_sentence(change: np.ndarray, outcome: str, begins: str)
     assert found.outcome == outcome
     assert found.sentence.startswith(begins)
     assert found.to_json()["sentence"] == found.sentence
+    assert found.to_json()["gain"] == "linear"
+    assert guard_from_json(json.loads(json.dumps(found.to_json()))).sentence == found.sentence
     assert found.to_json()["metrics"]["base"] == {MAIN_METRIC: pytest.approx(BASE.mean(), abs=1e-6)}
 
 
@@ -50,6 +53,20 @@ def test_no_measurable_forgetting_says_what_would_have_shown_and_few_queries_not
     assert "would have shown" in guard().report(scores(BASE), scores(BASE + NOISE)).sentence
     few = guard().report(scores(BASE[:5]), scores(BASE[:5] - 0.3))
     assert few.sentence.startswith("Too few queries to see forgetting")
+
+
+def test_the_general_set_has_columns_of_its_own(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 30), (90, 90, 130)).save(tmp_path / "0.png")
+    line = {"file_name": "0.png", "query": "ledger", "question": "not ours to rename"}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(line))
+    keys = [f"evaluate.guard={tmp_path}", "dataset.columns={question: query, picture: image}"]
+    opened = open_guard(load_recipe(None, keys))
+    assert opened is not None
+    assert list(opened.chosen.queries.values()) == ["ledger"]
+    (tmp_path / "metadata.jsonl").write_text(json.dumps({"file_name": "0.png", "asked": "ledger"}))
+    opened = open_guard(load_recipe(None, [*keys, "evaluate.guard_columns={asked: query}"]))
+    assert opened is not None
+    assert list(opened.chosen.queries.values()) == ["ledger"]
 
 
 def test_no_key_no_guard() -> None:
@@ -82,6 +99,7 @@ def test_a_model_that_reads_is_judged_on_the_texts_of_a_local_set(tmp_path: Path
     recipe = load_recipe(None, [f"evaluate.guard={tmp_path / 'set'}", "evaluate.guard_queries=4"])
     opened = open_guard(recipe)
     assert opened is not None
+    assert opened.name == "set", "the report tells no paths"
     found = opened.scores(tiny_model, tmp_path / "cache")
     assert len(found.queries) == 4
     assert found.means()["Recall@10"] == 1

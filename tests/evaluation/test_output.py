@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from pagetune.evaluation.evaluate import EvaluationReport
+from pagetune.evaluation.metrics import MEASURED
 from pagetune.evaluation.output import TREC_FILES, write_run
 from pagetune.evaluation.report import Story, render_report
 from pagetune.records import Document
@@ -50,7 +51,7 @@ def page(folder: Path) -> str:
 
 
 def test_the_run_has_every_file_and_nothing_beside_it(folder: Path, report: EvaluationReport) -> None:
-    expected = {"metrics.json", "per-query.parquet", "report.html", "report.md", "story.json"}
+    expected = {"metrics.json", "per-query.parquet", "report.html", "report.md", "qrels.trec", "story.json"}
     expected |= {name for system, name in TREC_FILES.items() if system in report.systems}
     assert {path.name for path in folder.iterdir()} == expected
     assert [path.name for path in folder.parent.iterdir()] == ["evaluate"]
@@ -63,7 +64,8 @@ def test_the_figures_can_be_had_again_from_the_trec_run(folder: Path, report: Ev
         lines = [line.split(" ") for line in (folder / name).read_text().splitlines()]
         assert {len(line) for line in lines} == {6}
         run = list(ir_measures.read_trec_run(str(folder / name)))
-        found = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], report.qrels, run)[ir_measures.nDCG @ 10]
+        judged = list(ir_measures.read_trec_qrels(str(folder / "qrels.trec")))
+        found = ir_measures.calc_aggregate([ir_measures.nDCG @ 10], judged, run)[ir_measures.nDCG @ 10]
         assert found == pytest.approx(metrics["systems"][system]["metrics"]["NDCG@10"], abs=1e-5)
 
 
@@ -87,7 +89,26 @@ def test_the_report_says_what_was_measured(page: str, report: EvaluationReport) 
         assert text in page
     assert "Not drawn" not in page
     assert page.count("<svg") == 5
+    captions = re.findall(r"<figcaption>(.*?)</figcaption>", page, re.DOTALL)
+    assert len(captions) == 5
+    assert all("NDCG@10 (linear gain)" in caption for caption in captions)
     assert "data:image/webp;base64," in page
+
+
+def test_every_metric_is_compared_and_the_queries_that_a_gain_takes_are_told(
+    page: str, folder: Path, report: EvaluationReport
+) -> None:
+    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    assert list(metrics["by_metric"]) == list(MEASURED)
+    main = metrics["by_metric"]["NDCG@10"]
+    assert main == metrics["comparisons"]["tuned − base"]
+    assert main["holm"] is None
+    assert main["queries_for"] == {"0.01": report.gain.needed(0.01), "0.02": report.gain.needed(0.02)}
+    others = [found for metric, found in metrics["by_metric"].items() if metric != "NDCG@10"]
+    assert {found["family"] for found in others} == {len(MEASURED) - 1}
+    assert all(found["holm"] >= found["p"] for found in others)
+    assert "tuned − base in every metric" in page
+    assert f"{report.gain.needed(0.01):,} / {report.gain.needed(0.02):,}" in page
 
 
 def test_the_report_needs_nothing_else_and_tells_no_paths(page: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -339,6 +340,27 @@ def test_tables_with_other_names_and_a_query_without_judgement(tmp_path: Path) -
     )
     found = load_eval_set(DatasetRecipe(eval=str(place), columns={"question": "query"}))
     assert found.queries == {"1": "a", "2": "b"}
+
+
+@pytest.mark.parametrize("column", ["excluded", "exclude"])
+def test_a_query_names_pages_to_leave_out_of_its_answers(tmp_path: Path, column: str) -> None:
+    asked = {"query-id": [1, 2], "query": ["the first page", "the second page"]}
+    plain = load_eval_set(DatasetRecipe(eval=str(beir(tmp_path / "plain", queries=asked))))
+    assert plain.excluded == {}
+    found = load_eval_set(DatasetRecipe(eval=str(beir(tmp_path / "set", queries=asked | {column: [[], [10, 12]]}))))
+    assert found.excluded == {"2": ("10", "12")}
+    assert found.fingerprint != plain.fingerprint
+    for name, given, says in (
+        ("unknown", [[], [99]], f"(query-id '2'): {column} '99' is not in corpus; correct it or remove it"),
+        ("right", [[], [11]], f"(query-id '2'): {column} '11' answers the query in qrels; drop one of both"),
+        ("words", ["", "10"], f"(query-id '2'): {column} '10' is no list; write one of ids of corpus"),
+    ):
+        place = str(beir(tmp_path / name, queries=asked | {column: given}))
+        with pytest.raises(DataError, match=re.escape(says)):
+            load_eval_set(DatasetRecipe(eval=place))
+        lenient = load_eval_set(DatasetRecipe(eval=place, skip_broken=True))
+        assert [*lenient.queries] == ["1"]
+        assert len(lenient.broken) == 1
 
 
 def test_tables_given_in_python() -> None:

@@ -22,14 +22,12 @@ from pagetune.cli.common import (
     short,
     sort_arguments,
 )
+from pagetune.cli.gating import Threshold, Verdict, leave
 
 if TYPE_CHECKING:
-    from pagetune.evaluation.gate import Gate
     from pagetune.evaluation.trec import FilesReport
 
 RUN_FILES = "Run files of any system"
-CLOSED = 1
-"""The exit code where the gate closes."""
 
 
 @one_line_errors
@@ -46,7 +44,7 @@ def evaluate(
             "--fail-under",
             metavar="VALUE|RUN",
             help="For continuous integration: exit code 1 where tuned's NDCG@10 is measurably below VALUE (0 to 1), or "
-            "below that of an earlier RUN (a metrics.json, or its folder).",
+            "below that of an earlier RUN (a metrics.json, or its folder). Over evaluate.fail_under.",
         ),
     ] = None,
     run: Annotated[
@@ -65,6 +63,15 @@ def evaluate(
             "--against", metavar="FILE", help="Compare --run with this run, by query.", rich_help_panel=RUN_FILES
         ),
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclude",
+            metavar="FILE",
+            help="Pages that count as not retrieved: lines of query, tab, page.",
+            rich_help_panel=RUN_FILES,
+        ),
+    ] = None,
     markdown: Annotated[
         Path | None,
         typer.Option(
@@ -80,7 +87,7 @@ def evaluate(
     With --fail-under the exit code is 1 where NDCG@10 has fallen, and fallen measurably: chance alone never fails a
     build.
     """
-    files = {"--qrels": qrels, "--against": against, "--markdown": markdown}
+    files = {"--qrels": qrels, "--against": against, "--exclude": exclude, "--markdown": markdown}
     if run is None:
         _refuse(files, "goes with --run FILE")
     else:
@@ -88,26 +95,21 @@ def evaluate(
             {"--fail-under": fail_under, "--rerank": rerank, "--dry-run": dry_run},
             "goes with a workspace, not with --run",
         )
-        _judge_files(run, qrels, against, markdown, recipe, overrides or [], as_json)
+        _judge_files(run, qrels, against, exclude, markdown, recipe, overrides or [], as_json)
         return
     keys = [*(overrides or []), *(["evaluate.rerank=true"] if rerank else [])]
     pipeline = make_pipeline(workspace, recipe, keys, quiet=quiet)
-    folder = pipeline.workspace.runs / "evaluate"
-    if fail_under is not None:
-        from pagetune.evaluation.gate import check_reference
-
-        check_reference(fail_under, folder)
+    threshold = Threshold.of(pipeline, fail_under)
     if dry_run:
         print_plan(pipeline.plan(until="evaluate"), as_json)
         return
     summary = pipeline.run(until="evaluate")["evaluate"]
-    gate = _gate(folder, fail_under)
+    gate = threshold.verdict()
     if as_json:
-        print_json(summary if gate is None else summary | {"gate": {"passed": gate.passed, "sentence": gate.sentence}})
+        print_json(summary if gate is None else summary | {"gate": gate.to_json()})
     else:
         _show(summary, pipeline.workspace.root, gate)
-    if gate is not None and not gate.passed:
-        raise typer.Exit(CLOSED)
+    leave(gate)
 
 
 def _refuse(options: dict[str, Any], why: str) -> None:
@@ -119,13 +121,7 @@ def _refuse(options: dict[str, Any], why: str) -> None:
             raise RecipeError([f"{name} {why}"])
 
 
-def _gate(folder: Path, fail_under: str | None) -> Gate | None:
-    from pagetune.evaluation.gate import check
-
-    return None if fail_under is None else check(folder, fail_under)
-
-
-def _show(summary: dict[str, Any], root: Path, gate: Gate | None) -> None:
+def _show(summary: dict[str, Any], root: Path, gate: Verdict | None) -> None:
     from rich.console import Console
 
     from pagetune.cli.tables import show_evaluation
@@ -134,13 +130,14 @@ def _show(summary: dict[str, Any], root: Path, gate: Gate | None) -> None:
     show_evaluation(console, summary)
     console.print(f"\nreport   {short(root / summary['report'])}", markup=False)
     if gate is not None:
-        console.print(f"\n{gate.sentence}", markup=False, style="bold" if gate.passed else "bold red")
+        gate.show(console)
 
 
 def _judge_files(
     run: Path,
     qrels: Path | None,
     against: Path | None,
+    exclude: Path | None,
     markdown: Path | None,
     recipe: str | None,
     overrides: list[str],
@@ -157,7 +154,7 @@ def _judge_files(
     paths, keys, named = sort_arguments(overrides)
     if paths:
         raise RecipeError([f"{str(paths[0])!r} is not of the form section.key=value"])
-    found = evaluate_files(run, qrels, against, load_recipe(recipe or named, keys).evaluate)
+    found = evaluate_files(run, qrels, against, load_recipe(recipe or named, keys).evaluate, exclude=exclude)
     if markdown is not None:
         write_atomically(markdown, found.to_markdown())
     if as_json:

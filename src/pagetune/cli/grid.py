@@ -56,6 +56,7 @@ def grid(
     from pagetune.deployment import POOLINGS, judge_deployment
     from pagetune.evaluation.grid_report import recommend, to_json, write_grid
     from pagetune.evaluation.machine import describe_machine
+    from pagetune.story import write_with_grid
 
     pipeline = make_pipeline(workspace, None, overrides, quiet=quiet)
     pipeline.workspace.open()
@@ -63,8 +64,10 @@ def grid(
         found = judge_deployment(pipeline, pool or POOLINGS, rerank_depth or ())
         advice = recommend(found, budget_bytes=budget_bytes, budget_ms=budget_ms)
         folder = pipeline.workspace.runs / "grid"
-        about = {"machine": describe_machine()}
+        judged = pipeline.judged()
+        about = {"machine": describe_machine(), "judged": judged}
         write_grid(found, advice, folder, about)
+    report = write_with_grid(pipeline.workspace, judged, pipeline.progress)
     if as_json:
         print_json(to_json(found, advice, about))
         return
@@ -77,6 +80,8 @@ def grid(
     console.print(front_table(found))
     console.print(f"\n[bold]{escape(advice.sentence)}[/bold]")
     console.print(f"\ngrid   {folder / 'grid.md'}", markup=False)
+    if report is not None:
+        console.print(f"report {report}", markup=False)
 
 
 def front_table(found: DeploymentGrid) -> Table:

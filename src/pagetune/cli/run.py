@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -21,6 +21,7 @@ from pagetune.cli.common import (
     short,
     sort_arguments,
 )
+from pagetune.cli.gating import Threshold, Verdict, leave
 
 if TYPE_CHECKING:
     from pagetune.pipeline import Pipeline
@@ -48,11 +49,21 @@ def run(
 
 
 def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
-    """Run every stage; print the table of systems, the verdict, and where everything is."""
+    """Run every stage; print the table of systems, the verdict, and where everything is. With evaluate.fail_under the
+    exit code is 1 where the gate closes."""
+    threshold = Threshold.of(pipeline)
     summaries = pipeline.run()
+    gate = threshold.verdict()
     if as_json:
+        if gate is not None:
+            summaries["evaluate"] = summaries["evaluate"] | {"gate": gate.to_json()}
         print_json(summaries)
-        return
+    else:
+        _show(pipeline, summaries, gate)
+    leave(gate)
+
+
+def _show(pipeline: Pipeline, summaries: dict[str, Any], gate: Verdict | None) -> None:
     from rich.console import Console
 
     from pagetune.cli.tables import show_evaluation
@@ -67,3 +78,5 @@ def run_and_show(pipeline: Pipeline, as_json: bool) -> None:
     console.print(f"model    {root / 'model'}", markup=False)
     if not pipeline.recipe.dataset.train:
         console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)
+    if gate is not None:
+        gate.show(console)

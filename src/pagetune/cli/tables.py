@@ -27,6 +27,8 @@ def show_evaluation(console: Console, evaluation: dict[str, Any]) -> None:
     console.print(f"\n[bold]{evaluation['verdict']}[/bold]")
     if slices := (evaluation.get("slices") or {}).get("facets"):
         console.print(f"slices: {evaluation['slices']['verdict']}" if slices else "", markup=False)
+    if guard := evaluation.get("guard"):
+        console.print(guard["sentence"], markup=False, style="bold" if guard["outcome"] == "loss" else None)
     if suspects := evaluation.get("suspects"):
         pages = "1 page stands" if suspects == 1 else f"{suspects} pages stand"
         console.print(f"in doubt: {pages} above the judged one in every system; look: pagetune review", markup=False)

@@ -7,23 +7,26 @@ not known there is no BM25, and so nothing to fuse.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pagetune.errors import DataError
+from pagetune.evaluation.by_metric import compare_metrics
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
+from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
-from pagetune.evaluation.significance import Comparison, compare, correct, interval, verdict
+from pagetune.evaluation.significance import Comparison, compare, correct, interval, sampling, verdict
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
+from pagetune.workspace import fingerprint
 
 if TYPE_CHECKING:
     from pagetune.evaluation.false_negatives import Suspect
+    from pagetune.evaluation.guard import GuardReport
     from pagetune.evaluation.slices import Slices
 
 BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
@@ -87,6 +90,8 @@ class Conditions:
     """Where the pages' words come from for BM25, or why there are none; empty: from the documents themselves."""
     reviewed: int = 0
     """Judgements that somebody made of pages which every model ranked above the judged one."""
+    excluded: int = 0
+    """Pages that were left out of the answers of a query, over all queries; `evaluate_systems` counts them."""
     reranked: str = ""
     """How the shortlists were reranked, as a sentence; empty: they were not."""
     late: bool = False
@@ -124,6 +129,12 @@ class EvaluationReport:
     """Tuned against base within slices of the queries; see `findings`."""
     suspects: tuple[Suspect, ...] = ()
     """Pages that every model ranks above the judged one, the surest first."""
+    by_metric: Mapping[str, Comparison] = field(default_factory=dict)
+    """Tuned against base in every metric: NDCG@10 is the question, the others are corrected as one family (Holm)."""
+    corpus: str = ""
+    """What tells the pages that were searched from others: a digest of their ids."""
+    guard: GuardReport | None = None
+    """Base and tuned on a general set, where one was judged beside: whether tuning made the model forget."""
 
     @property
     def gain(self) -> Comparison:
@@ -154,33 +165,9 @@ class EvaluationReport:
 
     def summary(self) -> dict[str, Any]:
         """Everything for JSON; the same inputs give the same, whenever and wherever it ran."""
-        return {
-            "verdict": self.verdict,
-            "outcome": self.gain.outcome,
-            "queries": len(self.queries),
-            "pages": self.pages,
-            "gain": GAIN,
-            "about": self.conditions.about,
-            "systems": {name: _figures(result) for name, result in self.systems.items()},
-            "by_kind": {
-                kind: {"queries": len(ids)}
-                | {name: _rounded(result.scores.of(ids).means()) for name, result in self.systems.items()}
-                for kind, ids in self.kinds.items()
-            },
-            "by_dimension": {
-                str(dimension): {name: _figures(result) for name, result in results.items()}
-                for dimension, results in self.by_dimension.items()
-            },
-            "comparisons": {
-                name: _rounded(asdict(comparison)) | {"outcome": comparison.outcome}
-                for name, comparison in self.comparisons.items()
-            },
-            "slices": self.slices.to_json() if self.slices is not None else None,
-            "suspects": len(self.suspects),
-            "storage": {name: dict(facts) for name, facts in self.storage.items()},
-            "settings": self.settings.model_dump(mode="json"),
-            "conditions": asdict(self.conditions),
-        }
+        from pagetune.evaluation.summary import summarise
+
+        return summarise(self)
 
 
 def evaluate_systems(
@@ -198,8 +185,8 @@ def evaluate_systems(
     """Rank and judge. Queries without a judgement are left out; the vectors are those of all `queries`, in order.
 
     `dimensions` are Matryoshka dimensions to judge besides the full one; `exclude` names, for a query, pages to leave
-    out of its answers. The pages that BM25 holds must be those of the vectors; without it there are two systems, base
-    and tuned. Raises DataError.
+    out of its answers, none of which may answer it. The pages that BM25 holds must be those of the vectors; without it
+    there are two systems, base and tuned. Raises DataError.
     """
     judged = [place for place, query in enumerate(queries) if any(qrels.get(query.id, {}).values())]
     if not judged:
@@ -215,13 +202,16 @@ def evaluate_systems(
         {BASE: _pick(base, judged), TUNED: _pick(tuned, judged)},
         lexical,
     )
+    excluded = sum(len(set((exclude or {}).get(query.id, ()))) for query in chosen)
     full = min(base.width, tuned.width)
     systems = bench.systems(None)
     late = base.late or tuned.late
     others = [] if late else sorted({dimension for dimension in dimensions if dimension < full}, reverse=True)
     by_dimension = {full: {name: systems[name] for name in (BASE, TUNED, FUSED) if name in systems}}
     by_dimension |= {dimension: bench.systems(dimension) for dimension in others}
-    pairs = ((TUNED, BASE), (TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
+    pairs = ((TUNED, LEXICAL), (FUSED, LEXICAL), (FUSED, TUNED))
+    question = bench.compare(systems, TUNED, BASE)
+    scores = {name: systems[name].scores for name in (TUNED, BASE)}
     return EvaluationReport(
         queries=tuple(sorted(chosen, key=lambda query: query.id)),
         qrels=graded,
@@ -229,7 +219,8 @@ def evaluate_systems(
         systems=systems,
         by_dimension=by_dimension,
         comparisons=others_corrected(
-            {
+            {f"{TUNED} − {BASE}": question}
+            | {
                 f"{new} − {old}": bench.compare(systems, new, old)
                 for new, old in pairs
                 if new in systems and old in systems
@@ -237,7 +228,9 @@ def evaluate_systems(
         ),
         settings=recipe,
         storage={BASE: base.storage(), TUNED: tuned.storage()},
-        conditions=replace(conditions or Conditions(), late=late),
+        conditions=replace(conditions or Conditions(), late=late, excluded=excluded),
+        by_metric=compare_metrics((TUNED, scores[TUNED]), (BASE, scores[BASE]), question, graded, **sampling(recipe)),
+        corpus=fingerprint(sorted(base.pages.ids)),
     )
 
 
@@ -279,7 +272,7 @@ class _Bench:
         )
 
     def _judge(self, run: Run, metrics: Collection[str]) -> SystemResult:
-        scores = score_run(run, self.qrels)
+        scores = score_run(run, self.qrels, self.exclude)
         return SystemResult(
             run, scores, {metric: interval(scores.values[metric], **self._sampling()) for metric in metrics}
         )
@@ -316,16 +309,6 @@ def _check_pages(qrels: Qrels, lexical: BM25 | None, *models: Encoded) -> None:
     lost = sorted({page for grades in qrels.values() for page in grades} - known)
     if lost:
         raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
-
-
-def _figures(result: SystemResult) -> dict[str, Any]:
-    intervals = {metric: [round(low, 6), round(high, 6)] for metric, (low, high) in result.intervals.items()}
-    return {"metrics": _rounded(result.metrics), "interval": intervals[MAIN_METRIC], "intervals": intervals}
-
-
-def _rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
-    """To six digits: a machine's last bits are no news."""
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}
 
 
 __all__ = ["METRICS", "SYSTEMS", "Conditions", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]

@@ -1,26 +1,34 @@
 """A gate for continuous integration of models: does NDCG@10 stay where it was, or above a value?
 
 It closes only where the fall is measurable: against an earlier run on the same queries by the paired tests, against one
-on other queries by both runs' intervals, against a value by the interval of the mean.
+on other queries or pages by both runs' intervals, against a value by the interval of the mean. Where judgements have
+changed since an earlier run, its answers, which were kept, are scored again by today's.
 """
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pagetune.errors import DataError
-from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, score_run
 from pagetune.evaluation.significance import FEWEST_QUERIES, Sampling, compare, sentence
+
+if TYPE_CHECKING:
+    from pagetune.evaluation.ranking import Run
 
 SYSTEM = "tuned"
 """The system that is looked at unless another is asked for."""
+
+NAMED = f"{MAIN_METRIC} ({GAIN} gain)"
+"""The metric as a sentence says it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,7 @@ def _number(given: str | float | Path) -> float | None:
 def _against_value(run: Path, value: float, system: str) -> Gate:
     metrics = _metrics(run)
     mean, (low, high), queries = _figures(metrics, system, run)
-    told = f"{system} {MAIN_METRIC} {mean:.3f} ({low:.3f} to {high:.3f}, {queries} queries)"
+    told = f"{system} {NAMED} {mean:.3f} ({low:.3f} to {high:.3f}, {queries} queries)"
     if mean >= value:
         return Gate(True, f"Passed: {told}, not below {value:g}.")
     if queries < FEWEST_QUERIES:
@@ -91,30 +99,57 @@ def _against_run(run: Path, reference: Path, system: str) -> Gate:
         raise DataError(f"fail-under {str(reference)!r} is neither a number nor a file; give 0.6, or a metrics.json")
     now, then = _metrics(run), _metrics(reference)
     new, old = _per_query(run, system), _per_query(reference, system)
-    if new is not None and old is not None and new.keys() == old.keys():
-        chance = _chance(now)
-        queries = sorted(new)
-        found = compare(
-            (f"{system} now", np.array([new[query] for query in queries])),
-            (f"{system} of {_name(reference)}", np.array([old[query] for query in queries])),
-            MAIN_METRIC,
-            **chance,
-        )
-        failed = found.outcome == "loss"
-        return Gate(not failed, f"{'Failed' if failed else 'Passed'}: {sentence(found)}")
-    return _unpaired(now, then, run, reference, system)
+    if new is None or old is None:
+        return _unpaired(now, then, run, reference, system, "figures by query were not kept")
+    if why := _unlike(new, old, now, then):
+        return _unpaired(now, then, run, reference, system, why)
+    changed = sorted(query for query in new.qrels if new.qrels[query] != old.qrels[query])
+    before, told = old.scores, ""
+    if changed:
+        answers = _kept_run(reference, system)
+        some = f"{_queries(changed)} judged otherwise now"
+        if answers is None:
+            return _unpaired(now, then, run, reference, system, f"{some}, and the answers of that run were not kept")
+        again = score_run(answers, {query: new.qrels[query] for query in changed}, metrics=(MAIN_METRIC,))
+        before = before | dict(zip(again.queries, again.values[MAIN_METRIC].tolist(), strict=True))
+        told = f" {some}: there the answers of that run are scored again, by today's judgements."
+    queries = sorted(new.scores)
+    found = compare(
+        (f"{system} now", np.array([new.scores[query] for query in queries])),
+        (f"{system} of {_name(reference)}", np.array([before[query] for query in queries])),
+        NAMED,
+        **_chance(now),
+    )
+    failed = found.outcome == "loss"
+    return Gate(not failed, f"{'Failed' if failed else 'Passed'}: {sentence(found)}{told}")
 
 
-def _unpaired(now: dict[str, Any], then: dict[str, Any], run: Path, reference: Path, system: str) -> Gate:
-    """Other queries, or none of them kept: the two intervals have to do, each as wide as a normal one would be."""
+def _unlike(new: _Kept, old: _Kept, now: dict[str, Any], then: dict[str, Any]) -> str | None:
+    """Why the figures of two runs cannot be paired query by query; None where they can."""
+    if new.scores.keys() != old.scores.keys():
+        return "on other queries"
+    if asked := [query for query, text in new.texts.items() if text != old.texts[query]]:
+        return f"{_queries(asked)} of another text now"
+    # A run of an earlier Pagetune says how many pages there were, not which.
+    known = "corpus" if now.get("corpus") and then.get("corpus") else "pages"
+    return "over other pages" if now.get(known) != then.get(known) else None
+
+
+def _queries(found: Sequence[str]) -> str:
+    return "1 query is" if len(found) == 1 else f"{len(found):,} queries are"
+
+
+def _unpaired(now: dict[str, Any], then: dict[str, Any], run: Path, reference: Path, system: str, why: str) -> Gate:
+    """What cannot be paired, and why: the two intervals have to do, each as wide as a normal one would be."""
     (mean, own, queries), (before, its, asked) = _figures(now, system, run), _figures(then, system, reference)
     confidence = _chance(now)["confidence"]
     z = NormalDist().inv_cdf(0.5 + confidence / 2)
     error = math.hypot((own[1] - own[0]) / (2 * z), (its[1] - its[0]) / (2 * z))
     difference, reach = mean - before, z * error
     told = (
-        f"{system} {MAIN_METRIC} {before:.3f} → {mean:.3f}, {difference:+.3f} ({confidence:.0%} interval "
-        f"{difference - reach:+.3f} to {difference + reach:+.3f}, on other queries: {queries} now, {asked} then)"
+        f"{system} {NAMED} {before:.3f} → {mean:.3f}, {difference:+.3f} ({confidence:.0%} interval "
+        f"{difference - reach:+.3f} to {difference + reach:+.3f}, not paired by query, as {why}: {queries} queries "
+        f"now, {asked} then)"
     ).replace("-", "−")
     if min(queries, asked) < FEWEST_QUERIES:
         return Gate(True, f"Passed: {told}, too few queries: at least {FEWEST_QUERIES} are needed.")
@@ -147,17 +182,38 @@ def _figures(metrics: dict[str, Any], system: str, place: Path) -> tuple[float, 
         ) from None
 
 
-def _per_query(place: Path, system: str) -> dict[str, float] | None:
-    """Query id -> NDCG@10, None where it was not kept beside the metrics."""
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """What was kept of each query: its NDCG@10, its text, its judgements above 0."""
+
+    scores: dict[str, float]
+    texts: dict[str, str]
+    qrels: dict[str, dict[str, int]]
+
+
+def _per_query(place: Path, system: str) -> _Kept | None:
+    """None where it was not kept beside the metrics."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = (place if place.is_dir() else place.parent) / "per-query.parquet"
+    columns = ["query-id", "query", "corpus-ids", "grades", f"{system} {MAIN_METRIC}"]
     try:
-        table = pq.read_table(file, columns=["query-id", f"{system} {MAIN_METRIC}"]).to_pydict()
+        ids, texts, pages, grades, scores = (pq.read_table(file, columns=columns).to_pydict()[name] for name in columns)
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
-    return dict(zip(table["query-id"], table[f"{system} {MAIN_METRIC}"], strict=True))
+    judged = [dict(zip(*found, strict=True)) for found in zip(pages, grades, strict=True)]
+    return _Kept(*(dict(zip(ids, values, strict=True)) for values in (scores, texts, judged)))
+
+
+def _kept_run(place: Path, system: str) -> Run | None:
+    """The system's answers, None where they were not kept beside the metrics."""
+    from pagetune.evaluation.kept import load_answers
+
+    try:
+        return load_answers(place if place.is_dir() else place.parent, system)
+    except (DataError, KeyError):
+        return None
 
 
 def _chance(metrics: dict[str, Any]) -> Sampling:

@@ -6,12 +6,13 @@ What it loses is measured on a set that it was not trained for, by the same pair
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.evaluation.benchmarks import evaluation_set
-from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores, score_run
+from pagetune.evaluation.benchmarks import evaluation_set, name_of
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, QueryScores, score_run
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.evaluation.significance import (
     FEWEST_QUERIES,
@@ -23,6 +24,7 @@ from pagetune.evaluation.significance import (
     told_evidence,
 )
 from pagetune.progress import SILENT, Progress
+from pagetune.workspace import stamp_files
 
 if TYPE_CHECKING:
     from pagetune.examples.visual import ImageEvalSet
@@ -34,6 +36,7 @@ class GuardReport:
     """Base and tuned on the general set. `metrics` are their means."""
 
     name: str
+    """As others may read it: of a path the last part."""
     pages: int
     comparison: Comparison
     metrics: dict[str, dict[str, float]]
@@ -47,7 +50,8 @@ class GuardReport:
     def sentence(self) -> str:
         """Whether the tuned model has forgotten anything, on what evidence."""
         c = self.comparison
-        told = f"on {self.name} ({self.pages:,} pages) {told_change(c)}"
+        change = told_change(replace(c, metric=f"{c.metric} ({GAIN} gain)"))
+        told = f"on {self.name} ({self.pages:,} pages) {change}"
         match self.outcome:
             case "loss":
                 return (
@@ -68,6 +72,7 @@ class GuardReport:
             "set": self.name,
             "pages": self.pages,
             "outcome": self.outcome,
+            "gain": GAIN,
             "comparison": asdict(self.comparison),
             "metrics": self.metrics,
         }
@@ -83,8 +88,8 @@ class Guard:
 
     @property
     def name(self) -> str:
-        """As the recipe has it."""
-        return str(self.recipe.evaluate.guard)
+        """For others to read."""
+        return name_of(str(self.recipe.evaluate.guard))
 
     def scores(self, model: Any, cache: Path, progress: Progress = SILENT) -> QueryScores:
         """A model on the set. `cache` is a folder for vectors, and for the texts of pages that have to be read.
@@ -108,8 +113,9 @@ class Guard:
             kept = kept_pages(cache / "pixels", model, self.recipe.fit.page_cache)
             encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress, kept)
             asked, pages = list(encoded.queries), encoded.pages  # type: ignore[assignment]
-        run = rank_pages(list(self.chosen.queries), asked, pages, depth=self.recipe.evaluate.depth)
-        return score_run(run, self.chosen.qrels)
+        depth, excluded = self.recipe.evaluate.depth, self.chosen.excluded
+        run = rank_pages(list(self.chosen.queries), asked, pages, depth=depth, exclude=excluded)
+        return score_run(run, self.chosen.qrels, excluded)
 
     def report(self, base: QueryScores, tuned: QueryScores) -> GuardReport:
         """What `scores` gave for the two models, compared."""
@@ -126,8 +132,20 @@ def open_guard(recipe: Recipe) -> Guard | None:
     settings: EvaluateRecipe = recipe.evaluate
     if settings.guard is None:
         return None
-    dataset = evaluation_set(settings.guard, max_queries=settings.guard_queries, columns=recipe.dataset.columns)
+    dataset = evaluation_set(settings.guard, max_queries=settings.guard_queries, columns=settings.guard_columns)
     return Guard(load_eval_set(dataset), dataset, recipe)
+
+
+def guard_from_json(found: Mapping[str, Any]) -> GuardReport:
+    """What `GuardReport.to_json` gave. Raises KeyError, TypeError."""
+    known = {field.name for field in fields(Comparison)}
+    compared = {name: value for name, value in found["comparison"].items() if name in known}
+    return GuardReport(found["set"], found["pages"], Comparison(**compared), found["metrics"])
+
+
+def guard_stamp(source: str | None) -> list[list[Any]]:
+    """What tells the files of a set that lies here from others without reading them; empty where there is none."""
+    return stamp_files([Path(source)]) if source is not None and Path(source).exists() else []
 
 
 def _rounded(scores: QueryScores) -> dict[str, float]:

@@ -15,6 +15,7 @@ import numpy as np
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
 from pagetune.evaluation.false_negatives import SUSPECTS, read_suspects
+from pagetune.evaluation.guard import guard_from_json
 from pagetune.evaluation.heatmaps import load_heatmaps
 from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, QueryScores
 from pagetune.evaluation.output import TOLD, TREC_FILES
@@ -68,7 +69,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
     ids = tuple(table["query-id"])
     systems = {
         name: SystemResult(
-            _run(folder / TREC_FILES[name]),
+            load_answers(folder, name),
             QueryScores(ids, {metric: np.array(table[f"{name} {metric}"]) for metric in MEASURED}),
             _intervals(figures),
         )
@@ -91,14 +92,17 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         queries=tuple(map(_query, _rows(table))),
         qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
         pages=metrics["pages"],
+        corpus=metrics.get("corpus", ""),
         systems=systems,
         by_dimension=by_dimension,
         comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
+        by_metric={name: _comparison(found) for name, found in metrics.get("by_metric", {}).items()},
         settings=EvaluateRecipe.model_validate(metrics["settings"]),
         storage=metrics["storage"],
         conditions=Conditions(**metrics["conditions"]),
         slices=_slices(metrics.get("slices"), table),
         suspects=read_suspects(folder, all=True) if (folder / SUSPECTS).exists() else (),
+        guard=guard_from_json(metrics["guard"]) if metrics.get("guard") else None,
     )
 
 
@@ -121,11 +125,10 @@ def _query(row: Mapping[str, Any]) -> Query:
     return Query(row["query-id"], row["query"], row["kind"], row["document"], row["page"], context=row["context"])
 
 
-def _run(file: Path) -> Run:
-    return {
-        unquote(query): {unquote(page): score for page, score in pages.items()}
-        for query, pages in read_run(file).items()
-    }
+def load_answers(folder: Path, system: str) -> Run:
+    """The run of one system, from the TREC file that was kept of it. Raises DataError, KeyError."""
+    found = read_run(folder / TREC_FILES[system])
+    return {unquote(query): {unquote(page): score for page, score in pages.items()} for query, pages in found.items()}
 
 
 def _comparison(found: Mapping[str, Any]) -> Comparison:

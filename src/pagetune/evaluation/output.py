@@ -1,4 +1,5 @@
-"""The folder of a run: metrics.json, a TREC run a system, per-query.parquet, and the report in HTML and Markdown.
+"""The folder of a run: metrics.json, a TREC run a system and the judgements, per-query.parquet, and the report in HTML
+and Markdown; and guard.json, where a general set was judged beside.
 
 What the report tells besides the figures is kept too (story.json, heatmaps.parquet): `kept.load_run` reads a folder
 back, and the report can be written again without a model.
@@ -8,15 +9,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.false_negatives import write_suspects
 from pagetune.evaluation.per_query import as_table, changes, gains, losses
-from pagetune.evaluation.ranking import Run, write_trec
+from pagetune.evaluation.ranking import write_trec
+from pagetune.evaluation.trec import write_qrels
 from pagetune.progress import SILENT, Progress
 from pagetune.workspace import replace_folder, write_atomically
 
@@ -31,6 +34,9 @@ TREC_FILES = {
     RERANKED: "reranked.trec",
 }
 """The TREC file of each system that was judged; `run.trec` is the tuned model's."""
+
+QRELS = "qrels.trec"
+"""The judgements that all of them were judged by."""
 
 TOLD = ("title", "facts", "written", "dropped", "splits", "curve", "kept_step", "training", "recipe", "machine")
 """Fields of a story that are kept as they are."""
@@ -57,14 +63,17 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
             name = TREC_FILES[system]
             tag = name.removesuffix(".trec") if system != TUNED else TUNED
             (fresh / name).write_text(write_trec(_quoted(result.run), tag), encoding="utf-8")
+        (fresh / QRELS).write_text(write_qrels(_quoted(report.qrels)), encoding="utf-8")
         pq.write_table(as_table(report), fresh / "per-query.parquet")
         if report.suspects:
             write_suspects(report.suspects, fresh)
+        if report.guard is not None:
+            (fresh / "guard.json").write_text(_json(report.guard.to_json()), encoding="utf-8")
         (fresh / "story.json").write_text(_json(_kept(told)), encoding="utf-8")
         save_heatmaps(told.heatmaps, fresh)
         # From what was kept, so that it is the same when it is written again.
         kept, story = load_run(fresh)
-        write_report(kept, fresh, replace(story, page_image=told.page_image), progress)
+        write_report(kept, fresh, replace(story, page_image=told.page_image, grid=told.grid), progress)
 
 
 def write_report(report: EvaluationReport, folder: Path, story: Story, progress: Progress = SILENT) -> None:
@@ -104,13 +113,16 @@ def _kept(story: Story) -> dict[str, Any]:
     }
 
 
-def _quoted(run: Run) -> Run:
-    """The run with names that a TREC file can hold: a space or a percent sign as in an address (%20, %25)."""
+Cell = TypeVar("Cell", int, float)
+
+
+def _quoted(found: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, Cell]]:
+    """A run, or judgements, with names that a TREC file can hold: a space or a percent sign as in an address (%20)."""
 
     def name(given: str) -> str:
-        return re.sub(r"[\s%]", lambda found: quote(found[0], safe=""), given)
+        return re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), given)
 
-    return {name(query): {name(page): score for page, score in pages.items()} for query, pages in run.items()}
+    return {name(query): {name(page): value for page, value in pages.items()} for query, pages in found.items()}
 
 
 def _json(value: dict[str, Any]) -> str:

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.evaluation import charts
+from pagetune.evaluation.by_metric import SMALL_GAINS, graded, queries_for
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.explorer import Explorer
 from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
+from pagetune.evaluation.kept_grid import HEADS, KeptGrid
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS
 from pagetune.evaluation.per_query import changes, gains, losses
+from pagetune.evaluation.significance import Comparison
 from pagetune.evaluation.thumbnails import PageImage, make_thumbnails
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Document
@@ -25,6 +28,8 @@ _PICTURES = "@@ the pictures of the pages @@"
 """Where they stand in the page, until it is known how much room is left for them."""
 LISTED = 40
 """Suspects that are named; the first of them are pictured."""
+NAMED = f"{MAIN_METRIC} ({GAIN} gain)"
+"""The metric as a caption says it."""
 _DOCUMENTS = 40
 """Documents listed by name."""
 
@@ -58,6 +63,8 @@ class Story:
     """Page id -> its picture, for the eye."""
     heatmaps: Heatmaps = field(default_factory=Heatmaps)
     """Where a late-interaction model found the words of some queries."""
+    grid: KeptGrid | None = None
+    """What `pagetune grid` found of the same model, queries and pages."""
 
     @property
     def heading(self) -> str:
@@ -69,6 +76,7 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     """The whole HTML page as text, of about `budget` bytes: pages get pictures as long as there is room."""
     from jinja2 import Environment, FileSystemLoader
 
+    from pagetune.evaluation.grid_chart import draw_grid
     from pagetune.evaluation.machine import describe_machine
 
     environment = Environment(
@@ -80,6 +88,8 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     environment.filters["signed"] = lambda value: f"{value:+.3f}".replace("-", "−")
     environment.filters["chance"] = lambda p: "< 0.001" if p < 0.001 else f"{p:.3f}"
     environment.filters["counted"] = lambda value: f"{value:,}" if isinstance(value, int) else str(value)
+    environment.filters["effect"] = lambda effect: "–" if effect is None else f"{effect:+.2f}".replace("-", "−")
+    environment.filters["needed"] = told_queries
     found = changes(report)
     explorer = Explorer(report, found, story.heatmaps)
     page = environment.get_template("report.html.j2").render(
@@ -90,13 +100,19 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
         systems=tuple(report.systems),
         names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED, "reranked": RERANKED},
         metrics=columns(report),
+        plain_metrics=tuple(METRICS),
         gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
         main=MAIN_METRIC,
-        lesser=_graded(report),
+        lesser=graded(report.qrels),
         comparisons=report.comparisons,
+        by_metric=report.by_metric,
+        small_gains=SMALL_GAINS,
         best=_best(report),
         storage=storage_rows(report),
         charts=_charts(report, story),
+        grid=story.grid,
+        grid_heads=HEADS,
+        grid_plot=draw_grid(story.grid.grid)["page"] if story.grid is not None else "",
         wins=gains(found),
         losses=losses(found),
         explorer=explorer,
@@ -116,6 +132,11 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     return f"{before}{explorer.pictures(thumbnails)}{after}"
 
 
+def told_queries(comparison: Comparison) -> str:
+    """How many queries would show each of the small gains, as a cell of a table."""
+    return " / ".join("–" if count is None else f"{count:,}" for count in queries_for(comparison).values())
+
+
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A drawing with its heading; where there is nothing to draw, the reason instead."""
@@ -130,29 +151,35 @@ def _charts(report: EvaluationReport, story: Story) -> list[Chart]:
     same = gain.queries - gain.better - gain.worse
     percent = f"{gain.confidence:.0%}"
     drawn = (
-        ("Every system", charts.systems_chart(report), f"Lines: {percent} bootstrap intervals of the mean.", ""),
+        (
+            "Every system",
+            charts.systems_chart(report),
+            f"{NAMED}. Lines: {percent} bootstrap intervals of the mean.",
+            "",
+        ),
         (
             "Query by query",
             charts.changes_chart(report),
-            f"Tuned against base: {gain.better} queries better, {same} the same, {gain.worse} worse.",
+            f"Tuned against base by {NAMED}: {gain.better} queries better, {same} the same, {gain.worse} worse.",
             "Not drawn: no query's score changed.",
         ),
         (
             "By kind of query",
             charts.kinds_chart(report),
-            f"In brackets: the number of queries of the kind. Few queries, wide chance.{_of_many(len(kinds))}",
+            f"{NAMED}. In brackets: the number of queries of the kind. Few queries, wide chance.{_of_many(len(kinds))}",
             f"Not drawn: all queries are of one kind, {next(iter(kinds))}.",
         ),
         (
             "By Matryoshka dimension",
             charts.dimensions_chart(report),
-            f"The same vectors cut off after so many numbers. Bands: {percent} intervals.",
+            f"{NAMED}. The same vectors cut off after so many numbers. Bands: {percent} intervals.",
             f"Not drawn: only one dimension, {next(iter(report.by_dimension))}, was judged.",
         ),
         (
             "Training",
             charts.training_chart(story.curve, story.kept_step),
-            _about_training(report) + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
+            f"{NAMED}. {_about_training(report)}"
+            + (" Ringed: the checkpoint that was kept." if story.kept_step is not None else ""),
             "Not drawn: no training curve was recorded.",
         ),
     )
@@ -186,13 +213,8 @@ def storage_rows(report: EvaluationReport) -> list[dict[str, Any]]:
 
 def columns(report: EvaluationReport) -> tuple[str, ...]:
     """The metrics of the table: NDCG with both gains where the judgements are such that they can differ."""
-    both = _graded(report) and all(EXPONENTIAL in result.scores.values for result in report.systems.values())
+    both = graded(report.qrels) and all(EXPONENTIAL in result.scores.values for result in report.systems.values())
     return MEASURED if both else tuple(METRICS)
-
-
-def _graded(report: EvaluationReport) -> bool:
-    """Whether some query has a lesser answer beside another: else the two gains say the same."""
-    return any(len({grade for grade in grades.values() if grade > 0}) > 1 for grades in report.qrels.values())
 
 
 def _best(report: EvaluationReport) -> dict[str, float]:

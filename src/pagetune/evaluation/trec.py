@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from pagetune.errors import DataError
+from pagetune.evaluation.excluded import read_excluded
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run
 from pagetune.evaluation.significance import Comparison, compare_scores, interval, sampling, sentence
@@ -144,21 +145,30 @@ class FilesReport:
 
 
 def evaluate_files(
-    run: Path, qrels: Path, against: Path | None = None, settings: EvaluateRecipe | None = None
+    run: Path,
+    qrels: Path,
+    against: Path | None = None,
+    settings: EvaluateRecipe | None = None,
+    *,
+    exclude: Path | None = None,
 ) -> FilesReport:
     """Judge a run file, and compare it with another where one is given. Raises DataError.
 
     Ties go as trec_eval has them. A judged query that a run does not answer counts as 0 (trec_eval -c); a query without
-    a relevant page is left out; what is answered beyond the judgements is not looked at.
+    a relevant page is left out; what is answered beyond the judgements is not looked at. `exclude` is a file as
+    `read_excluded` reads.
     """
     chosen = settings or EvaluateRecipe()
     chance = sampling(chosen)
     judged = read_qrels(qrels)
+    left_out = read_excluded(exclude, judged) if exclude is not None else {}
     empty = [query for query, grades in judged.items() if not any(grade > 0 for grade in grades.values())]
     graded = {query: grades for query, grades in judged.items() if query not in set(empty)}
     if not graded:
         raise DataError(f"{qrels}: no judged queries with a page of a grade above 0; give at least one")
     notes = [f"Left out: {len(empty)} queries without a relevant page."] if empty else []
+    pages = sum(len(found) for found in left_out.values())
+    notes += [f"Left out of the answers: {pages} pages of {len(left_out)} queries ({exclude})."] if left_out else []
     scores = {}
     names = _names(run, against)
     for name, file in zip(names, (run, against), strict=False):
@@ -171,7 +181,7 @@ def evaluate_files(
                 f"{file} answers none of the {len(graded)} queries of {qrels}; give a run and judgements of one set"
             )
         notes += [f"{name} does not answer {missing} judged queries: they count as 0."] if missing else []
-        scores[name] = score_run(answers, graded, order=trec_order)
+        scores[name] = score_run(answers, graded, left_out, order=trec_order)
     new = scores[names[0]]
     other = names[1] if against is not None else None
     return FilesReport(

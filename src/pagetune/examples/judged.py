@@ -20,6 +20,10 @@ _ID_LENGTH = 16
 """Hexadecimal digits of a content key that serve as a page's id: no two of a billion pages would share them."""
 
 
+EXCLUDED = ("excluded", "exclude")
+"""Columns of a table of queries that list pages to leave out of a query's answers."""
+
+
 def rows_set(triplets: Triplets) -> ImageEvalSet:
     """Each row a query, its image the only page that answers it, all pages of all rows once by content.
 
@@ -85,7 +89,8 @@ def tables_set(
 ) -> ImageEvalSet:
     """An evaluation set of three tables, its pages as published: a page that is there twice stays there twice.
 
-    Queries that no row of qrels names are left out, as are judgements of 0. `max_queries` keeps the first ones.
+    Queries that no row of qrels names are left out, as are judgements of 0. `max_queries` keeps the first ones. A
+    column `excluded` (or `exclude`) of the queries lists the ids of pages to leave out of a query's answers.
     """
     corpus.need("corpus-id", IMAGE)
     queries.need("query-id", "query")
@@ -95,6 +100,8 @@ def tables_set(
     asked = _ids(queries, "query-id", faults["queries"])
     texts = _texts(queries, asked, faults["queries"])
     graded = _grades(qrels, pages, asked, faults["qrels"])
+    excluded = _excluded(queries, asked, pages, graded, faults["queries"])
+    texts = {name: text for name, text in texts.items() if asked[name] not in faults["queries"].rows}
     pictures = read_pictures(corpus, IMAGE, faults["corpus"], None, fetcher)
     pages = {name: row for name, row in pages.items() if row not in faults["corpus"].rows}
     kept: dict[str, dict[str, int]] = {}
@@ -112,6 +119,7 @@ def tables_set(
         name=corpus.name.removesuffix(" (corpus)"),
         form="BEIR",
         broken=tuple(message for one in faults.values() for message in one.rows.values()),
+        excluded={name: excluded[name] for name in kept if name in excluded},
     )
 
 
@@ -158,6 +166,37 @@ def _texts(rows: Rows, asked: Mapping[str, int], faults: Faults) -> dict[str, st
             )
             faults.add(row, f"{rows.where(row)} (query-id {name!r}): query {text!r} {problem} or remove the row")
     return texts
+
+
+def _excluded(
+    rows: Rows,
+    asked: Mapping[str, int],
+    pages: Mapping[str, int],
+    graded: Mapping[str, Mapping[str, int]],
+    faults: Faults,
+) -> dict[str, tuple[str, ...]]:
+    """Of each query that has any the pages to leave out of its answers."""
+    column = next((name for name in EXCLUDED if name in rows.columns), None)
+    if column is None:
+        return {}
+    cells, found = _cells(rows, column)[column], {}
+    for name, row in asked.items():
+        where = f"{rows.where(row)} (query-id {name!r}): {column}"
+        try:
+            if not isinstance(cells[row] or [], list):
+                raise DataError(f"{where} {cells[row]!r} is no list; write one of ids of corpus")
+            own = [_id(cell, rows, row, column) for cell in cells[row] or []]
+            for page in own:
+                if page not in pages:
+                    raise DataError(f"{where} {page!r} is not in corpus; correct it or remove it")
+                if page in graded.get(name, {}):
+                    raise DataError(f"{where} {page!r} answers the query in qrels; drop one of both")
+        except DataError as error:
+            faults.add(row, str(error))
+            continue
+        if own:
+            found[name] = tuple(dict.fromkeys(own))
+    return found
 
 
 def _grades(

@@ -147,6 +147,8 @@ class ImageEvalSet:
     name: str = "rows"
     form: str = "rows"
     broken: tuple[str, ...] = ()
+    excluded: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Query id -> pages to leave out of its answers, such as the one that it was written from; others have none."""
 
     def __len__(self) -> int:
         return len(self.queries)
@@ -175,7 +177,8 @@ class ImageEvalSet:
     def fingerprint(self) -> str:
         """Equal for equal content, wherever it was read from."""
         pages = [(page, self.page_key(page)) for page in self.page_ids]
-        return fingerprint("image eval set", [*self.queries.items()], pages, self.qrels)
+        excluded = [self.excluded] if self.excluded else []
+        return fingerprint("image eval set", [*self.queries.items()], pages, self.qrels, *excluded)
 
 
 def load_train_set(recipe: DatasetRecipe, fetcher: Fetcher | None = None) -> ImageTrainSet:
