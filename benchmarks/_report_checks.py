@@ -152,9 +152,7 @@ def check_slices(browser: Browser, figures: dict[str, Any]) -> int:
     """Every slice of the run is a line with its queries and its difference; how many there are."""
     told = figures.get("slices") or {"facets": {}}
     expected = [
-        [facet, one["name"], one["queries"], one["difference"]]
-        for facet, own in told["facets"].items()
-        for one in own
+        [facet, one["name"], one["queries"], one["difference"]] for facet, own in told["facets"].items() for one in own
     ]
     read = """t.all("table.slices tbody").flatMap((body) => {
       const facet = body.querySelector("tr.facet").textContent.trim().replace(/^By /, "");
@@ -164,7 +162,9 @@ def check_slices(browser: Browser, figures: dict[str, Any]) -> int:
         parseFloat(row.querySelector("td.by").textContent.replace("−", "-").replace("±", ""))]);
     })"""
     shown = browser.run(read)
-    assert [row[:3] for row in shown] == [row[:3] for row in expected], f"slices {shown[:3]}, the run has {expected[:3]}"
+    assert [row[:3] for row in shown] == [row[:3] for row in expected], (
+        f"slices {shown[:3]}, the run has {expected[:3]}"
+    )
     for (*name, _, change), row in zip(shown, expected, strict=True):
         assert abs(change - row[3]) <= 0.0006, f"slice {name}: {change}, the run has {row[3]}"
     return len(shown)

@@ -5,7 +5,8 @@ each Matryoshka dimension (`truncate_dim`), 14 times in all, every time with an 
 precisions, so that it does none. Ours encodes each model's pages and queries once and makes of that the deployment grid
 at the same 7 dimensions in 4 precisions, with rescoring (56 settings a model), intervals, times, and the paired test of
 tuned against base at every dimension. Both in one run, on the same machine, in float32, 8 pages at a time, nothing
-cached. At every dimension of both models both must come to the same NDCG@10, MRR@10 and Recall@1, 5 and 10.
+cached. At every dimension of both models both must come to the same NDCG@10, MRR@10 and Recall@1, 5 and 10, and the
+grid's own cells in float32 to that NDCG@10 once more.
 
 The models are two random Qwen3-VL of the real class, small enough for a processor: what they find is chance, and how
 long they take is less beside the rest than with any published model, which is against the claim.
@@ -89,6 +90,7 @@ def once(
 def main() -> int:
     from sentence_transformers import SentenceTransformer
 
+    from pagetune.evaluation.grid import Setting
     from pagetune.models import hardware
 
     # Upstream encodes in float32; so does ours, for the same arithmetic on both sides.
@@ -114,13 +116,23 @@ def main() -> int:
         theirs = plain(models, queries, pages, answers)
         upstream = time.monotonic() - began
     apart = max(abs(found[key][name] - theirs[key][name]) for key in theirs for name in UPSTREAM)
+    cells = {
+        (name, cell.setting.dimension): cell.ndcg
+        for name, grid in grids.items()
+        for cell in grid.cells
+        if cell.setting == Setting(cell.setting.dimension, "float32")
+    }
+    of_cells = max(abs(cells[key] - values["NDCG@10"]) for key, values in theirs.items())
     settings = sum(len(grid.cells) for grid in grids.values())
     for key, values in theirs.items():
         print(f"{key[0]:5} {key[1]:3} dimensions: NDCG@10 {values['NDCG@10']:.4f}, ours {found[key]['NDCG@10']:.4f}")
-    print(f"{len(queries)} queries, {len(pages)} pages; largest difference of {5 * len(theirs)} figures {apart:.1e}")
+    print(
+        f"{len(queries)} queries, {len(pages)} pages; largest difference of {5 * len(theirs)} figures {apart:.1e}, "
+        f"of the grid's {len(cells)} cells in float32 {of_cells:.1e}"
+    )
     print(f"plain: {len(theirs)} evaluations, {upstream:.1f} s; ours: {settings} settings, {ours:.1f} s")
     ratio = upstream / ours
-    holds = ratio >= CLAIM and apart < 1e-6
+    holds = ratio >= CLAIM and max(apart, of_cells) < 1e-6
     print(f"{ratio:.2f} times as fast, claim {CLAIM:g} and the same figures: {'holds' if holds else 'FAILS'}")
     return 0 if holds else 1
 

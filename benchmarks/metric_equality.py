@@ -8,8 +8,10 @@ their definitions.
 
 Our own files have no ties left. So 200 more pairs are written as systems elsewhere write them: scores that tie, or that
 only single precision ties, or that are too large for it, in any order of lines, with names of several lengths and
-scripts; these files are judged by `evaluate_files` and by trec_eval's code, again to the last digit. Then 60 random collections are judged by InformationRetrievalEvaluator itself: vectors that tie
-exactly, binary judgements, its cut-offs.
+scripts; these files are judged by `evaluate_files` and by trec_eval's code, again to the last digit.
+
+Then 60 random collections are judged by InformationRetrievalEvaluator itself: vectors that tie exactly, binary
+judgements, its cut-offs.
 """
 
 from __future__ import annotations

@@ -33,9 +33,7 @@ def judged_by(
 ) -> dict[tuple[str, str], dict[str, str]]:
     """Query and page of every judgement that `judge_again` took from a decision -> by whom, when, over which models."""
     decisions = holding(read_decisions(workspace.reviews), qrels, texts, set(pages))
-    return {
-        (one.query, one.page): {"by": one.by, "at": one.at, "models": ", ".join(one.models)} for one in decisions
-    }
+    return {(one.query, one.page): {"by": one.by, "at": one.at, "models": ", ".join(one.models)} for one in decisions}
 
 
 def review_stamp(workspace: Workspace) -> str | None:

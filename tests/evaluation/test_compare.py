@@ -184,7 +184,7 @@ def test_a_name_is_neither_markup_nor_a_formula(tmp_path: Path) -> None:
 def test_the_verdict_and_every_table_name_the_gain(grid: Grid, tmp_path: Path) -> None:
     assert "has the highest NDCG@10 (linear gain)" in grid.verdict
     write_comparison(grid, tmp_path)
-    assert "<th scope=\"col\">NDCG@10 (linear gain)</th>" in (tmp_path / "compare.html").read_text(encoding="utf-8")
+    assert '<th scope="col">NDCG@10 (linear gain)</th>' in (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert "| model | NDCG@10 (linear gain) |" in (tmp_path / "compare.md").read_text(encoding="utf-8")
 
 

@@ -153,6 +153,8 @@ def test_lists_of_one_candidate_have_no_order_to_learn():
     assert without_lone_pairs(whole).mix["image_to_text"] == {"lists": 0, "labelled": 0, "dropped": 2}
     with pytest.raises(DataError, match=r"each of 2 lists has one candidate.*rerank\.loss=bce"):
         without_lone_pairs(label_lists([("q", 1, 1.0)], BOTH, Numbered()))
+
+
 def test_the_passage_for_several_queries_does_not_know_which_of_them_it_answers():
     asked: list[tuple[str, str]] = []
 

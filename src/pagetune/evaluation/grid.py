@@ -184,7 +184,8 @@ def deployment_grid(
     chance = sampling(chosen)
     # Rounded: two settings that answer alike shall differ by nothing.
     losses = np.round(scores[0] - scores, 12)
-    of_means, of_losses = intervals(scores, **chance), intervals(losses, **chance)
+    both = intervals(np.concatenate([scores, losses]), **chance)
+    of_means, of_losses = both[: len(found)], both[len(found) :]
     cells = [
         Cell(setting, float(values.mean()), of_mean, float(lost.mean()), of_loss, *costs)
         for (setting, _, *costs), values, lost, of_mean, of_loss in zip(

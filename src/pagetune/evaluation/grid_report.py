@@ -205,8 +205,8 @@ def notes(grid: DeploymentGrid, tolerance: float = TOLERANCE) -> Sequence[str]:
         f"rescored with: the first {grid.shortlist} pages are scored again, by the float32 query against the same "
         "codes (query) or against a second copy of the vectors (int8, float32), which counts in bytes/page.",
         "bytes/page, 1M pages: of the vectors; a table adds its own: LanceDB with its approximate index took 1.5 times "
-        "the bytes of 100,000 float32 vectors of 256 dimensions (benchmarks/search_latency.py). int8: the range of each dimension over these pages, in 256 "
-        "steps.",
+        "the bytes of 100,000 float32 vectors of 256 dimensions (benchmarks/search_latency.py). int8: the "
+        "range of each dimension over these pages, in 256 steps.",
         "ms/query: exact search by numpy on this machine, after encoding, one query at a time. It grows with the "
         "pages; numpy has no product of float16 or int8, so that an engine which has is faster there.",
         "front: no other setting has more NDCG@10 for as few bytes, or in as few ms.",

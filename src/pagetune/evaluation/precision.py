@@ -111,6 +111,7 @@ def search_ms(
     """
     starts = np.flatnonzero(np.r_[True, owner[1:] != owner[:-1]])
     stops = np.r_[starts[1:], len(owner)]
+    single = len(starts) == len(owner)
     taken = []
     for number, query in enumerate([*queries[:1], *queries]):
         began = time.perf_counter()
@@ -118,7 +119,8 @@ def search_ms(
         wanted = min(len(pages), answers if rescored is None else shortlist)
         near = np.argpartition(-pages, wanted - 1)[:wanted]
         if rescored is not None:
-            rows = np.concatenate([np.arange(starts[page], stops[page]) for page in near])
+            # With one vector a page, a page's place is its vector's.
+            rows = near if single else np.concatenate([np.arange(starts[page], stops[page]) for page in near])
             counts = np.r_[0, np.cumsum(stops[near] - starts[near])[:-1]]
             pages = np.maximum.reduceat(query @ rescored.decoded(rows).T, counts, axis=1).sum(axis=0)
             near = near[np.argsort(-pages)[:answers]]

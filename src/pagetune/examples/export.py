@@ -103,7 +103,9 @@ def card(
             f"from `{_public(evaluation.name)}`."
         )
     if decided:
-        lines.append(f"- Decided in a review: {len(decided)} judgements of the split `test`, with who, when and over what.")
+        lines.append(
+            f"- Decided in a review: {len(decided)} judgements of the split `test`, with who, when and over what."
+        )
     if "leakage" in report:
         both = report["leakage"]
         lines.append(

@@ -29,7 +29,6 @@ from pagetune.evaluation.significance import (
 from pagetune.evaluation.slices import Slices, slice_by
 from pagetune.recipe import EvaluateRecipe
 
-
 Kind = Literal["dense", "late", "router", "reads", "lexical"]
 KINDS: dict[Kind, str] = {
     "dense": "one vector a page",

@@ -44,10 +44,8 @@ def page_texts(
     return _by_ocr(chosen, cache, progress), BY_OCR
 
 
-def known_texts(
-    chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None, cache: Path
-) -> dict[str, str] | None:
-    """The same where they are there already, in a column or by OCR in `cache`; None where they would have to be read."""
+def known_texts(chosen: ImageEvalSet, recipe: DatasetRecipe, column: str | None, cache: Path) -> dict[str, str] | None:
+    """The same where they are there already, in a column or in `cache`; None where they would have to be read."""
     with suppress(DataError):
         if found := from_column(chosen, recipe, column):
             return found[0]

@@ -215,8 +215,9 @@ def slice_cells(one: Slice) -> list[str]:
 def slice_note(slices: Slices) -> str:
     """What to mind."""
     return (
-        f"{slices.metric} ({GAIN} gain) of the two best models, which were chosen by these very queries: where to look, "
-        f"not a proof. All {slices.tested} slices of at least {FEWEST_QUERIES} queries are tested together (Holm)."
+        f"{slices.metric} ({GAIN} gain) of the two best models, which were chosen by these very queries: where to "
+        f"look, not a proof. All {slices.tested} slices of at least {FEWEST_QUERIES} queries are tested together "
+        "(Holm)."
     )
 
 
