@@ -45,7 +45,7 @@ class TokenMatch(Module):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
-    def forward(self, features: dict[str, Tensor]) -> dict[str, Tensor]:
+    def forward(self, features: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
         """Add the scores."""
         tokens = features["token_embeddings"]
         first, second = self._sides(features["input_ids"], features["attention_mask"])
@@ -74,12 +74,24 @@ class TokenMatch(Module):
         self.save_torch_weights(output_path, safe_serialization=safe_serialization)
 
     @classmethod
-    def load(cls, model_name_or_path: str, **kwargs: Any) -> Self:
+    def load(
+        cls,
+        model_name_or_path: str,
+        subfolder: str = "",
+        token: bool | str | None = None,
+        cache_folder: str | None = None,
+        revision: str | None = None,
+        local_files_only: bool = False,
+        init_defaults: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Self:
         """As it was saved."""
-        places = {
-            name: kwargs[name]
-            for name in ("subfolder", "token", "cache_folder", "revision", "local_files_only")
-            if name in kwargs
+        places: dict[str, Any] = {
+            "subfolder": subfolder,
+            "token": token,
+            "cache_folder": cache_folder,
+            "revision": revision,
+            "local_files_only": local_files_only,
         }
         module = cls(**cls.load_config(model_name_or_path, **places))
         return cls.load_torch_weights(model_name_or_path, model=module, **places)

@@ -97,7 +97,7 @@ def _short(name: str, names: list[str]) -> str:
 
 def _may_read(model: ModelRecipe) -> bool:
     """Whether the model may turn out to be one that reads pages, told without loading it."""
-    from pagetune.models.loading import PAGE_READER
+    from pagetune.models.own_modules import PAGE_READER
 
     modules = Path(model.name) / "modules.json"
     named = modules.is_file() and PAGE_READER in modules.read_text(encoding="utf-8", errors="replace")
