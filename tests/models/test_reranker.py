@@ -291,7 +291,8 @@ def test_light_is_a_text_reranker_that_is_the_same_each_time(tmp_path: Path) -> 
     scores = pair_scores(one, texts)
     np.testing.assert_allclose(pair_scores(other, texts), scores, atol=1e-6)
     np.testing.assert_allclose(pair_scores(one, texts, 1), scores, atol=1e-5)
-    assert not np.array_equal(scores, pair_scores(load_reranker(RerankRecipe(seed=1)), texts))
+    right, wrong = pair_scores(one, [("flute", "she plays the flute"), ("flute", "the camshaft turns")])
+    assert right > wrong, "it orders pages before it is trained"
     again = load_reranker(RerankRecipe(), saved(one, tmp_path / "saved"))
     assert again.max_seq_length == 256
     np.testing.assert_allclose(pair_scores(again, texts), scores, atol=1e-6)
