@@ -71,7 +71,7 @@ DATASET_STAGES = (
 RERANK_KEYS = (
     *(f"rerank.{key}" for key in RerankRecipe.model_fields if key not in ("depth", "weight", "deadline")),
     *("lora", "model", "mine", "splits.validation"),
-    *(f"fit.{key}" for key in ("mask_probability", "lifted_share", "freeze_vision", "best", "parity")),
+    *(f"fit.{key}" for key in ("lifted_share", "freeze_vision", "best", "parity")),
     *(f"fit.{key}" for key in ("bf16", "dropout", "gradient_checkpointing", "max_grad_norm")),
 )
 USED_KEYS = (
@@ -87,7 +87,17 @@ DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUT
 
 TAUGHT_KEYS = tuple(
     f"rerank.{key}"
-    for key in ("negatives", "random_share", "max_tokens", "prompts", "min_pixels", "max_pixels", "dtype", "attention")
+    for key in (
+        "negatives",
+        "random_share",
+        "mask_probability",
+        "max_tokens",
+        "prompts",
+        "min_pixels",
+        "max_pixels",
+        "dtype",
+        "attention",
+    )
 )
 """What a fit with `fit.teacher` reads of the section `rerank`: its lists, and how the teacher is asked."""
 OWN = "reranker"
