@@ -48,7 +48,8 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("taught")
     encoder = tiny_text_encoder(folder / "encoder", hidden=64, layers=1, heads=2)
     keys = [*SMALL, "kind=reranker", f"model.name={encoder}", f"rerank.name={strong_minded(folder / 'text')}"]
-    keys += ["rerank.max_examples=20", "rerank.learning_rate=1e-6", "rerank.max_tokens=96"]
+    # To an untrained encoder all pages are nearly the same: with any margin none would be a negative.
+    keys += ["rerank.max_examples=20", "rerank.learning_rate=1e-6", "rerank.max_tokens=96", "mine.margin=1"]
     Pipeline(folder / "ws", load_recipe(None, keys), documents=[_documents(folder / "documents")]).fit()
     return folder / "ws"
 

@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import FUSED, TUNED, Encoded, EvaluationReport
-from pagetune.evaluation.rerank_use import UNFITTED, RerankUse, has_use, made_from, open_reranker, use_of, uses_trained
+from pagetune.evaluation.rerank_use import (
+    UNFITTED,
+    RerankUse,
+    has_use,
+    made_from,
+    open_reranker,
+    settled_use,
+    use_of,
+    uses_trained,
+)
 from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight, rerank_run, score_shortlists
 
 if TYPE_CHECKING:
@@ -159,7 +168,7 @@ def rerank_report(
     """The report with the reranked system, its weight the recipe's, or the best on validation; that is kept."""
     recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
     if fit_use(pipeline, reranker, validation) is None and not has_use(workspace, pipeline.recipe):
-        RerankUse().save(workspace, pipeline.recipe)
+        settled_use(workspace, pipeline.recipe).save(workspace, pipeline.recipe)
     mixture = use_of(workspace, pipeline.recipe).mixture
     run = rerank_run(test.run, _score(pipeline, reranker, test), mixture.weight)
     about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(pipeline)}; {mixture.about}"

@@ -18,12 +18,14 @@ Facets = dict[str, dict[str, str]]
 
 
 def facets_of(report: EvaluationReport) -> Facets:
-    """Kinds of query as they are, a length that every fourth has, a document each."""
+    """Kinds of query as they are, a length that every fourth has, a document each but for the first hundred, and a
+    language each, which says nothing."""
     ids = [query.id for query in report.queries]
     return {
         "kind of query": {query.id: query.kind for query in report.queries},
         "length": {name: "1–3 words" if place % 4 == 0 else "4–6 words" for place, name in enumerate(ids)},
-        "document": {name: f"document {place}" for place, name in enumerate(ids)},
+        "document": {name: "the large one" if place < 100 else f"document {place}" for place, name in enumerate(ids)},
+        "language": {name: f"language {place}" for place, name in enumerate(ids)},
     }
 
 
@@ -37,9 +39,10 @@ def test_slices_are_tested_together_and_small_ones_fall_together(seen: Evaluatio
     assert seen.slices is not None
     assert list(seen.slices.facets) == ["kind of query", "length", "document"]
     assert [len(one.queries) for one in seen.slices.facets["kind of query"]] == [84, 83, 83]
-    (others,) = seen.slices.facets["document"]
-    assert (others.name, len(others.queries)) == ("250 others", 250)
-    assert {one.comparison.family for one in seen.slices.slices} == {6}
+    large, others = seen.slices.facets["document"]
+    assert (large.name, len(large.queries)) == ("the large one", 100)
+    assert (others.name, len(others.queries)) == ("150 others", 150)
+    assert {one.comparison.family for one in seen.slices.slices} == {7}
 
 
 def test_what_is_made_of_others_is_no_witness(seen: EvaluationReport) -> None:
@@ -67,7 +70,7 @@ def test_all_of_it_is_kept_and_told(seen: EvaluationReport, tmp_path: Path) -> N
     page, text = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
     for told in (seen.slices.verdict, "Perhaps right, and counted as wrong", "pagetune review"):
         assert told in page
-    for told in (seen.slices.verdict, "250 others", "Perhaps right, and counted as wrong", seen.suspects[0].page):
+    for told in (seen.slices.verdict, "150 others", "Perhaps right, and counted as wrong", seen.suspects[0].page):
         assert told in text
     assert page.count('data-suspect="') == min(6, len(seen.suspects))
 

@@ -67,6 +67,16 @@ def load_use(workspace: Workspace, recipe: Recipe) -> RerankUse | None:
         raise _damaged(workspace, error) from None
 
 
+def settled_use(workspace: Workspace, recipe: Recipe) -> RerankUse:
+    """What the training of the reranker that this recipe means settled, by its record; half and half, uncalibrated,
+    where it settled nothing."""
+    record = workspace.finished("rerank") if uses_trained(workspace, recipe) else None
+    found = None if record is None else record["summary"].get("use")
+    if not found:
+        return RerankUse()
+    return RerankUse(Mixture(**found["mixture"]), Calibration(**found["calibration"]))
+
+
 def has_use(workspace: Workspace, recipe: Recipe) -> bool:
     """Whether something is kept for it that can be read."""
     try:
