@@ -60,7 +60,7 @@ def test_a_list_is_a_positive_then_mined_then_random_ones():
     first = made.lists["text_to_image"][0]
     assert first.asked == "what is a"
     assert first.candidates[0] == "page-a"
-    assert first.candidates[1:3] == ("page-b", "page-c"), "the two that mining put first"
+    assert set(first.candidates[1:3]) < {"page-b", "page-c", "page-z"}, "two of the three that mining found"
     assert len(set(first.candidates)) == 5
     assert first.labels == (1.0, 0.0, 0.0, 0.0, 0.0)
     assert made.mix["text_to_image"] == {"lists": 8, "positives": 8, "mined": 16, "random": 16}

@@ -193,7 +193,8 @@ class _Lists:
     def pages(self, example: Example, draw: random.Random) -> RankedList:
         """Pages for a query."""
         query = self.queries[example.query]
-        mined = list(example.negatives[: self.mix.mined])
+        # Any of those that mining found: the hardest alone are as often answers that nobody judged.
+        mined = draw.sample(example.negatives, min(len(example.negatives), self.mix.mined))
         barred = {*mined, *self.answers[example.query]}
         others = _draw(self.pool, barred, self.mix.negatives - len(mined), draw)
         self._count("text_to_image", len(mined), len(others))
