@@ -137,7 +137,7 @@ def test_a_dataset_is_reranked_by_pictures_with_half_the_weight(pictures: Any, t
     report = image_report(pictures, pipeline)
     found = rerank_dataset(pipeline, report, pictures, None)
     assert "the first 6 pages of tuned" in found.conditions.reranked
-    assert "weight 0.5, as given" in found.conditions.reranked
+    assert "weight 0.5, as there were no validation queries" in found.conditions.reranked
     assert "reranked − tuned" in found.comparisons
     runs = found.systems["reranked"].run, found.systems["tuned"].run
     assert any(ranking(runs[0][query]) != ranking(runs[1][query]) for query in runs[0])

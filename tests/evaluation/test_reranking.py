@@ -215,6 +215,6 @@ def test_a_weight_of_the_recipe_wins_and_a_workspace_without_a_reranker_says_so(
     workspace = Workspace(tmp_path / "ws").create()
     RerankUse(Mixture(0.35, 80, 0.04)).save(workspace, load_recipe())
     assert use_of(workspace, load_recipe()).mixture.weight == 0.35
-    assert use_of(workspace, load_recipe(None, ["rerank.weight=0.8"])).mixture == Mixture(0.8)
+    assert use_of(workspace, load_recipe(None, ["rerank.weight=0.8"])).mixture == Mixture(0.8, given=True)
     with pytest.raises(WorkspaceError, match="pagetune fit kind=reranker"):
         open_reranker(workspace, load_recipe())

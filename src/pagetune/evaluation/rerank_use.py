@@ -26,15 +26,19 @@ class Mixture:
 
     weight: float
     queries: int = 0
-    """Validation queries that it was chosen on; 0: it was given."""
+    """Validation queries that it was chosen on; 0: none."""
     gain: float = 0.0
     """What it brings there, in NDCG@10."""
+    given: bool = False
+    """Whether the recipe says it."""
 
     @property
     def about(self) -> str:
         """Half a sentence."""
-        if not self.queries:
+        if self.given:
             return f"weight {self.weight:g}, as given"
+        if not self.queries:
+            return f"weight {self.weight:g}, as there were no validation queries to choose it on"
         return f"weight {self.weight:g}, the best on {self.queries} validation queries ({self.gain:+.3f} there)"
 
 
@@ -152,7 +156,7 @@ def open_reranker(workspace: Workspace, recipe: Recipe) -> Any:
 def use_of(workspace: Workspace, recipe: Recipe) -> RerankUse:
     """How the reranker is to be used: as the recipe says, else as validation said, else half and half."""
     kept = load_use(workspace, recipe) or RerankUse()
-    return kept if recipe.rerank.weight == "auto" else RerankUse(Mixture(recipe.rerank.weight), kept.calibration)
+    return kept if recipe.rerank.weight == "auto" else RerankUse(Mixture(recipe.rerank.weight, given=True), kept.calibration)
 
 
 def not_evaluated(workspace: Workspace, recipe: Recipe) -> str | None:

@@ -51,11 +51,12 @@ class TokenMatch(Module):
         first, second = self._sides(features["input_ids"], features["attention_mask"])
         shorter = (first.sum(1) <= second.sum(1))[:, None]
         asked, read = torch.where(shorter, first, second), torch.where(shorter, second, first)
-        directions = normalize(tokens.float(), dim=-1)
-        near = (directions @ directions.mT).masked_fill(~read[:, None], -1.0).amax(-1)
-        # The lowest finite number instead of minus infinity: a side without a token has no weights to share out.
+        with torch.autocast(tokens.device.type, enabled=False):  # In bfloat16 two pages' cosines would often be equal.
+            directions = normalize(tokens.float(), dim=-1)
+            near = (directions @ directions.mT).masked_fill(~read[:, None], -1.0).amax(-1)
         drawn = self.weight(tokens).squeeze(-1).float().masked_fill(~asked, torch.finfo(torch.float32).min)
-        match = (drawn.softmax(-1) * near).sum(-1, keepdim=True)
+        # A side without a token has no weights to share out: it matches nothing.
+        match = (drawn.softmax(-1) * asked * near).sum(-1, keepdim=True)
         features["scores"] = self.scale * (match - self.even) + self.rest(tokens[:, 0])
         return features
 
