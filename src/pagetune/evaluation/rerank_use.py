@@ -156,7 +156,9 @@ def open_reranker(workspace: Workspace, recipe: Recipe) -> Any:
 def use_of(workspace: Workspace, recipe: Recipe) -> RerankUse:
     """How the reranker is to be used: as the recipe says, else as validation said, else half and half."""
     kept = load_use(workspace, recipe) or RerankUse()
-    return kept if recipe.rerank.weight == "auto" else RerankUse(Mixture(recipe.rerank.weight, given=True), kept.calibration)
+    if recipe.rerank.weight == "auto":
+        return kept
+    return RerankUse(Mixture(recipe.rerank.weight, given=True), kept.calibration)
 
 
 def not_evaluated(workspace: Workspace, recipe: Recipe) -> str | None:
