@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 SCALE = 20.0
 """Log-odds to one of cosine, as in Sentence Transformers' ranking losses."""
 
-EVEN = 0.6
+EVEN = 0.75
 """The mean cosine at which a pair is as likely right as wrong, to begin with."""
 
 
