@@ -20,7 +20,7 @@ from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, load_recipe
-from pagetune.workspace import Workspace, fingerprint, write_atomically
+from pagetune.workspace import Workspace, command, fingerprint, write_atomically
 
 Parts = dict[str, Any]
 Summary = dict[str, Any]
@@ -305,7 +305,7 @@ class Pipeline:
     def _summary(self, name: str) -> Summary:
         record = self.workspace.finished(name)
         if record is None:
-            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {name}")
+            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {command(name)}")
         summary: Summary = record["summary"]
         return summary
 
