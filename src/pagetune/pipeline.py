@@ -331,7 +331,7 @@ class Pipeline:
 
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
-        models: Parts = {"models": found} if (found := self._local_models(stage)) else {}
+        models = self._local_models(stage)
         if stage.name == "fit" and self.recipe.fit.teacher == OWN:
             models["rerank"] = self._content("rerank")
         made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
@@ -357,17 +357,24 @@ class Pipeline:
         record = self.workspace.finished(name)
         return None if record is None else str(record["summary"]["content"])
 
-    def _local_models(self, stage: Stage) -> list[list[Any]]:
-        """The files of a model that is a folder: another may lie there under the same name."""
+    def _local_models(self, stage: Stage) -> Parts:
+        """The files of models that are folders: another may lie there under the same name. Rerankers by themselves,
+        since they change nothing of what is judged."""
         from pagetune.workspace import stamp_files
 
-        named = [self.recipe.model.name, self.recipe.model.image_model]
+        models, rerankers = [], []
+        if "model" in stage.keys:
+            models += [self.recipe.model.name, self.recipe.model.image_model]
         if "rerank.name" in stage.keys:
-            named += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
+            rerankers += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
         if stage.name == "fit" and self.recipe.fit.teacher != OWN:
-            named.append(self.recipe.fit.teacher)
-        folders = [Path(name) for name in named if name and Path(name).is_dir()]
-        return stamp_files(folders) if "model" in stage.keys else []
+            rerankers.append(self.recipe.fit.teacher)
+        named = {"models": models, "rerankers": rerankers}
+        found = {
+            kind: stamp_files(Path(name) for name in names if name and Path(name).is_dir())
+            for kind, names in named.items()
+        }
+        return {kind: files for kind, files in found.items() if files}
 
     def _why(self, stage: Stage) -> str | None:
         """Why a stage has to run; None where its work is finished."""
@@ -393,7 +400,8 @@ class Pipeline:
 
 def judged_stamp(parts: Parts) -> str:
     """`Pipeline.judged`, of the parts that an evaluation recorded."""
-    inputs = {name: value for name, value in parts["inputs"].items() if name not in ("guard", "rerank", "reranker")}
+    beside = ("guard", "rerank", "reranker", "rerankers")
+    inputs = {name: value for name, value in parts["inputs"].items() if name not in beside}
     return fingerprint(inputs, parts["recipe"].get("dataset"))
 
 
