@@ -80,7 +80,9 @@ USED_KEYS = (
 )
 """What decides the scores of a reranker in use, and what is made of them."""
 RERANK_OUTPUTS = ("reranker/modules.json",)
-RERANK = Stage("rerank", 2, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
+FUSED = "evaluate.fusion_weight"
+"""Of documents the shortlists that a reranker's checkpoints and its use are judged on are BM25's and the model's."""
+RERANK = Stage("rerank", 2, ("read", "queries", "mine"), (*RERANK_KEYS, FUSED), RERANK_OUTPUTS)
 DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
 """Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
 
