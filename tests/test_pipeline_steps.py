@@ -11,8 +11,9 @@ from typer.testing import CliRunner
 from pagetune import Pipeline, load_recipe, stages
 from pagetune.cli.app import app
 from pagetune.errors import ParityError, WorkspaceError
+from pagetune.evaluation.rerank_use import RerankUse
 from pagetune.pages.sources import find_files
-from pagetune.pipeline import NAMES, STAGES
+from pagetune.pipeline import NAMES, STAGES, judged_stamp
 from pagetune.progress import Silent
 
 
@@ -161,6 +162,27 @@ def test_a_stage_that_was_killed_is_not_finished_by_an_older_recipe(folder: Path
         _run(folder, made, "fit.epochs=2")
     made.killed = ""
     assert _run(folder, made) == ["fit"]
+
+
+def test_a_reranker_in_a_folder_is_watched_and_leaves_what_is_judged_as_it_was(folder: Path, made: Made) -> None:
+    """A grid, which has no part in reranking, goes on counting."""
+    _run(folder, made)
+    judged = Pipeline(folder / "ws").judged()
+    (folder / "reranker").mkdir()
+    weights = folder / "reranker" / "model.safetensors"
+    weights.write_text("first")
+    keys = ("evaluate.rerank=true", f"rerank.name={folder / 'reranker'}")
+    assert _run(folder, made, *keys) == ["evaluate"]
+    pipeline = Pipeline(folder / "ws")
+    record = pipeline.workspace.finished("evaluate")
+    assert record is not None
+    assert judged is not None
+    assert judged_stamp(record["parts"]) == pipeline.judged() == judged
+    RerankUse().save(pipeline.workspace, pipeline.recipe)
+    assert {step.action for step in pipeline.plan()} == {"keep"}
+    weights.write_text("another")
+    RerankUse().save(pipeline.workspace, pipeline.recipe)
+    assert [step.reason for step in pipeline.plan() if step.action == "run"] == ["the reranker's files changed"]
 
 
 def test_a_way_to_embed_pages_is_the_index_s_too(folder: Path, made: Made) -> None:

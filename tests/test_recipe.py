@@ -84,3 +84,18 @@ def test_the_resolved_recipe_reads_back_as_itself(tmp_path):
     file.write_text(recipe.to_yaml())
     assert load_recipe(file) == recipe
     assert set(yaml.safe_load(recipe.to_yaml())) == set(Recipe.model_fields)
+
+
+@pytest.mark.parametrize("kind", ["retriever", "reranker"])
+def test_options_of_the_ranking_loss_are_refused_with_a_teacher(kind):
+    """Also where one run trains the reranker first; hard negatives are not asked for first."""
+    taught = (f"kind={kind}", "fit.teacher=reranker")
+    load_recipe(None, [*taught, "fit.scale=10", "fit.matryoshka=[128, 64]", "fit.directions=[query_to_doc]"])
+    for given in ("hardness=hard_negatives", "partition=per_direction", "gather_across_devices=True"):
+        more = ["fit.hardness_strength=5"] if "hardness" in given else []
+        (problem,) = problems_of(*taught, f"fit.{given}", *more)
+        assert f"fit.{given}" in problem
+        assert "with fit.teacher=reranker" in problem
+        assert "leave it out" in problem
+    (problem,) = problems_of(*taught, "fit.directions=[query_to_doc, doc_to_query]")
+    assert "fit.directions=['query_to_doc', 'doc_to_query'] with fit.teacher" in problem

@@ -260,3 +260,6 @@ def test_the_reranker_is_a_stage_only_where_the_recipe_has_one() -> None:
     trained = {stage.name: stage for stage in stages_of(load_recipe(None, keys))}
     assert "rerank" in trained["evaluate"].needs
     assert "fit" not in trained["rerank"].needs
+    assert "evaluate.fusion_weight" in trained["rerank"].keys, "its shortlists are fused"
+    rows = {stage.name: stage for stage in stages_of(load_recipe(None, [*keys, "dataset.train=x"]))}
+    assert "evaluate.fusion_weight" not in rows["rerank"].keys, "there is nothing to fuse with"

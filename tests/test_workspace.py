@@ -128,6 +128,14 @@ def test_a_stage_is_finished_when_it_says_so(workspace):
     assert workspace.finished("read") is None
 
 
+@pytest.mark.parametrize(("stage", "verb"), [("rerank", "fit kind=reranker"), ("evaluate", "evaluate")])
+def test_a_stage_that_failed_is_said_with_the_verb_that_runs_it(workspace, stage, verb):
+    workspace.check(stage)
+    workspace.fail(stage, "it is too large")
+    with pytest.raises(WorkspaceError, match=rf"{stage} has not finished.*too large \(then run: pagetune {verb} -w "):
+        workspace.check(stage)
+
+
 def test_the_lock_is_free_again_after_an_error(workspace):
     with pytest.raises(Stop), workspace.lock():
         raise Stop

@@ -35,6 +35,8 @@ def difference(old: Parts, new: Parts) -> str:
 def _input_difference(old: Parts, new: Parts) -> str:
     if old.get("models", []) != new.get("models", []):
         return "the model's files changed"
+    if old.get("rerankers", []) != new.get("rerankers", []):
+        return "the reranker's files changed"
     if old.get("reviews") != new.get("reviews"):
         return "judgements were reviewed"
     if old.get("guard") != new.get("guard"):

@@ -20,7 +20,7 @@ from pagetune.changes import difference, only
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, load_recipe
-from pagetune.workspace import Workspace, fingerprint, write_atomically
+from pagetune.workspace import Workspace, command, fingerprint, write_atomically
 
 Parts = dict[str, Any]
 Summary = dict[str, Any]
@@ -80,7 +80,9 @@ USED_KEYS = (
 )
 """What decides the scores of a reranker in use, and what is made of them."""
 RERANK_OUTPUTS = ("reranker/modules.json",)
-RERANK = Stage("rerank", 2, ("read", "queries", "mine"), RERANK_KEYS, RERANK_OUTPUTS)
+FUSED = "evaluate.fusion_weight"
+"""Of documents the shortlists that a reranker's checkpoints and its use are judged on are BM25's and the model's."""
+RERANK = Stage("rerank", 2, ("read", "queries", "mine"), (*RERANK_KEYS, FUSED), RERANK_OUTPUTS)
 DATASET_RERANK = Stage("rerank", 2, (), (*RERANK_KEYS, "dataset"), RERANK_OUTPUTS)
 """Where the recipe has a reranker; it comes after `fit`, and of documents needs what was mined, not the tuned model."""
 
@@ -305,7 +307,7 @@ class Pipeline:
     def _summary(self, name: str) -> Summary:
         record = self.workspace.finished(name)
         if record is None:
-            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {name}")
+            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {command(name)}")
         summary: Summary = record["summary"]
         return summary
 
@@ -331,7 +333,7 @@ class Pipeline:
 
             tools = {"OCR": can_ocr(), "LibreOffice": office_command() is not None}
             return {"documents": list_documents(self.documents, self.workspace, remember=self._running), "tools": tools}
-        models: Parts = {"models": found} if (found := self._local_models(stage)) else {}
+        models = self._local_models(stage)
         if stage.name == "fit" and self.recipe.fit.teacher == OWN:
             models["rerank"] = self._content("rerank")
         made: Parts = {need: self._summary(need)["content"] for need in stage.needs}
@@ -357,17 +359,24 @@ class Pipeline:
         record = self.workspace.finished(name)
         return None if record is None else str(record["summary"]["content"])
 
-    def _local_models(self, stage: Stage) -> list[list[Any]]:
-        """The files of a model that is a folder: another may lie there under the same name."""
+    def _local_models(self, stage: Stage) -> Parts:
+        """The files of models that are folders: another may lie there under the same name. Rerankers by themselves,
+        since they change nothing of what is judged."""
         from pagetune.workspace import stamp_files
 
-        named = [self.recipe.model.name, self.recipe.model.image_model]
+        models, rerankers = [], []
+        if "model" in stage.keys:
+            models += [self.recipe.model.name, self.recipe.model.image_model]
         if "rerank.name" in stage.keys:
-            named += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
+            rerankers += [self.recipe.rerank.name, self.recipe.rerank.teacher if stage.name == "rerank" else None]
         if stage.name == "fit" and self.recipe.fit.teacher != OWN:
-            named.append(self.recipe.fit.teacher)
-        folders = [Path(name) for name in named if name and Path(name).is_dir()]
-        return stamp_files(folders) if "model" in stage.keys else []
+            rerankers.append(self.recipe.fit.teacher)
+        named = {"models": models, "rerankers": rerankers}
+        found = {
+            kind: stamp_files(Path(name) for name in names if name and Path(name).is_dir())
+            for kind, names in named.items()
+        }
+        return {kind: files for kind, files in found.items() if files}
 
     def _why(self, stage: Stage) -> str | None:
         """Why a stage has to run; None where its work is finished."""
@@ -393,7 +402,8 @@ class Pipeline:
 
 def judged_stamp(parts: Parts) -> str:
     """`Pipeline.judged`, of the parts that an evaluation recorded."""
-    inputs = {name: value for name, value in parts["inputs"].items() if name not in ("guard", "rerank", "reranker")}
+    beside = ("guard", "rerank", "reranker", "rerankers")
+    inputs = {name: value for name, value in parts["inputs"].items() if name not in beside}
     return fingerprint(inputs, parts["recipe"].get("dataset"))
 
 

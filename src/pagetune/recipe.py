@@ -28,7 +28,7 @@ from pagetune.recipe_sections import (
     Section,
     SplitsRecipe,
 )
-from pagetune.recipe_training import FitRecipe, RerankDirection, RerankRecipe
+from pagetune.recipe_training import RANKING_KEYS, FitRecipe, RerankDirection, RerankRecipe
 
 __all__ = [
     "GATE_KEYS",
@@ -83,6 +83,19 @@ class Recipe(Section):
             raise ValueError(
                 f"rerank.teacher={self.rerank.teacher}: rerank.loss=lambda needs grades, a teacher gives scores; set "
                 "rerank.loss to margin, listnet or bce, or leave out rerank.teacher"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_teacher_leaves_nothing_to_rank(self) -> Recipe:
+        if self.fit.teacher is None:
+            return self
+        given = self.fit.model_dump(mode="json", include=set(RANKING_KEYS))
+        usual = FitRecipe().model_dump(mode="json")
+        if wrong := [f"fit.{key}={given[key]}" for key in RANKING_KEYS if given[key] != usual[key]]:
+            raise ValueError(
+                f"{', '.join(wrong)} with fit.teacher={self.fit.teacher}: an option of the ranking loss, and margins "
+                "are learned instead; leave it out, or leave out fit.teacher"
             )
         return self
 

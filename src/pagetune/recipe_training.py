@@ -11,6 +11,9 @@ from pagetune.recipe_sections import Section
 Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_doc"]
 """Between what a ranking loss compares, as Sentence Transformers calls it."""
 
+RANKING_KEYS = ("directions", "partition", "hardness", "hardness_strength", "gather_across_devices")
+"""Keys of `fit` that the ranking loss alone has: with `fit.teacher` they would do nothing."""
+
 
 class FitRecipe(Section):
     """Finetuning."""
@@ -67,9 +70,20 @@ class FitRecipe(Section):
         False, description="several processes: rank over the pages of all of them, as one batch"
     )
     matryoshka: tuple[int, ...] = Field((384, 256, 128, 64), description="dimensions trained together, widest first")
-    mask_probability: float = Field(0.3, ge=0, le=1, description="how often a query's own words are masked in training")
+    mask_probability: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="how often a query's own words are masked in training; with teacher, rerank.mask_probability holds",
+    )
     passage_tokens: int = Field(96, ge=16, le=512, description="tokens, about, of the longest passage to train on")
-    negatives: int = Field(0, ge=0, le=16, description="mined negatives an example trains with; 0: in-batch ones only")
+    negatives: int = Field(
+        0,
+        ge=0,
+        le=16,
+        description="mined negatives an example trains with; 0: in-batch ones only; with teacher, rerank.negatives and "
+        "rerank.random_share hold",
+    )
     teacher: str | None = Field(
         None,
         description="a reranker whose margins are learned instead, over lists as `rerank.negatives` makes them: "

@@ -190,7 +190,7 @@ class Workspace:
         if (reason := self.failed(stage)) is not None:
             raise WorkspaceError(
                 f"{self.root}: {stage} has not finished, what is there is of an earlier one; it failed: {reason} "
-                f"(then run: pagetune {stage} -w {self.root})"
+                f"(then run: pagetune {command(stage)} -w {self.root})"
             )
 
     def finish(self, stage: str, parts: dict[str, Any], summary: dict[str, Any]) -> None:
@@ -198,6 +198,11 @@ class Workspace:
         self.stages.mkdir(parents=True, exist_ok=True)
         record = {"stage": stage, "fingerprint": fingerprint(parts), "parts": parts, "summary": summary}
         write_atomically(self.stages / f"{stage}.json", json.dumps(record, indent=1, default=str))
+
+
+def command(stage: str) -> str:
+    """What is typed after `pagetune` to run a stage: its name, but for the reranker, which `fit` trains."""
+    return "fit kind=reranker" if stage == "rerank" else stage
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

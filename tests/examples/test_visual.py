@@ -25,7 +25,6 @@ from pagetune.examples.visual import (
     load_train_set,
     make_eval_set,
     make_train_set,
-    require_label,
 )
 from pagetune.recipe import DatasetRecipe
 
@@ -163,18 +162,7 @@ def test_labelled_pairs(tmp_path: Path) -> None:
         assert [*found.dataset["label"]] == labels
         assert found.dataset.features["label"] == Value(kind)
         assert found.form == "labelled pairs"
-        require_label(found)
-
-
-def test_a_loss_that_needs_a_label_says_what_there_is(tmp_path: Path) -> None:
-    source = write(tmp_path / "t.parquet", parquet({**TRIPLETS, "grade": [1, 2]}))
-    with pytest.raises(DataError) as caught:
-        require_label(load_train_set(DatasetRecipe(train=source)), "CoSENTLoss")
-    assert str(caught.value) == (
-        f"{source}: CoSENTLoss needs a column 'label', but there are "
-        "['query', 'image', 'negative_0', 'negative_1', 'grade']; "
-        "add it, name it with dataset.columns={THERE: label}, or use a loss without labels"
-    )
+        assert found.has_label
 
 
 def ids(count: int = 6) -> list[dict[str, Any]]:

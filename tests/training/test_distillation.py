@@ -101,6 +101,9 @@ def test_the_loss_is_upstreams_at_every_dimension(encoder, tmp_path):
     columns = [{"input_ids": batch[f"{name}_input_ids"]} for name in feed.routes]
     loss = StreamingCachedLoss(margin_loss(model, recipe), feed.budget({}))(columns, batch["label"])
     loss.backward()
+    alone = StreamingCachedLoss(margin_loss(model, recipe))
+    assert alone.budget.items == 2, "the loss's own"
+    torch.testing.assert_close(alone(columns, batch["label"]).detach(), loss.detach(), rtol=1e-4, atol=1e-4)
     ours = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.grad is not None}
     model.zero_grad()
     inner = MarginMSELoss(model, similarity_fct=lambda first, second: 20 * pairwise_cos_sim(first, second))

@@ -19,6 +19,7 @@ from PIL import Image
 
 from pagetune.errors import DataError
 from pagetune.training.feeding import RESTARTS, Feeder, Job, Preparer, Reference, Route
+from pagetune.training.transfers import Ahead
 
 CPU = torch.device("cpu")
 PICTURES = Route(pictures=True)
@@ -232,6 +233,31 @@ def test_after_close_no_process_is_left_and_the_next_need_starts_new_ones():
     assert all(map(ended, pids))
     assert [each["number"][0].item() for each in feeder.stream(jobs(3), CPU)] == [0, 1, 2]
     feeder.close()
+
+
+def left(before):
+    """The processes that were started since, and have not ended."""
+    return [each for each in psutil.Process().children() if each.pid not in before and not ended(each.pid, within=1.0)]
+
+
+@pytest.mark.parametrize("brought_ahead", [False, True], ids=["asked for", "brought by a thread"])
+def test_a_stream_that_is_open_when_its_feeder_closes_starts_no_workers(brought_ahead):
+    def slow(job):
+        time.sleep(0.05)
+        return number_and_process(job)
+
+    before = {each.pid for each in psutil.Process().children()}
+    with Feeder(slow, workers=2) as feeder:
+        stream = feeder.stream(jobs(40), CPU)
+        stream = Ahead(stream, CPU) if brought_ahead else stream  # As it is on a GPU.
+        next(stream)
+        assert left(before)
+    # What was prepared already may be given; then it ends, and the thread with it.
+    assert len(list(stream)) < 20
+    assert left(before) == []
+    assert [each["number"][0].item() for each in feeder.stream(jobs(3), CPU)] == [0, 1, 2]
+    feeder.close()
+    assert left(before) == []
 
 
 def test_what_a_closed_stream_still_waits_for_is_not_prepared_before_the_next():

@@ -265,12 +265,3 @@ def make_eval_set(
         return tables_set(*open_tables(source, split, columns, revision), max_queries, skip_broken, fetcher)
     rows = open_rows(source, config=config, split=split, columns=columns, revision=revision)
     return rows_set(read_triplets(rows, None, max_queries, skip_broken, fetcher, training=False))
-
-
-def require_label(train_set: ImageTrainSet, loss: str = "the loss") -> None:
-    """Raise DataError if the set has no label, naming the columns that it has."""
-    if not train_set.has_label:
-        raise DataError(
-            f"{train_set.name}: {loss} needs a column 'label', but there are {[*train_set.found]}; "
-            "add it, name it with dataset.columns={THERE: label}, or use a loss without labels"
-        )

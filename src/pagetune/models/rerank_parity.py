@@ -2,8 +2,9 @@
 and saved.
 
 The same pairs of a query and a document go through the model one by one, in a batch, padded on the left and on the
-right, with its adapters merged, and through the saved folder as Pagetune and as plain Sentence Transformers load it.
-Log-odds are compared, as a share of their spread; `rerank_parity_causes` then finds by name what is otherwise.
+right, with its adapters merged, and through the saved folder as Pagetune and as plain Sentence Transformers load it
+(the latter not where a module is Pagetune's own, as the head of `light` is). Log-odds are compared, as a share of their
+spread; `rerank_parity_causes` then finds by name what is otherwise.
 """
 
 from __future__ import annotations

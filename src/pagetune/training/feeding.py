@@ -57,6 +57,8 @@ class Feeder:
         """Of features, padding included: the most that was seen."""
         self._workers: list[Worker | None] = [None] * self.workers
         self._changing = threading.RLock()
+        self._closed = False
+        """A stream that is still open starts no workers then: nobody would end them."""
         self._number = next(_NUMBERS)
         _FEEDERS[self._number] = self
 
@@ -64,21 +66,28 @@ class Feeder:
         """The features of each job in order, on the device; workers begin at once. Raises DataError."""
         if not self.workers:
             return _Timed(self, self._here(jobs, device))
+        with self._changing:
+            self._closed = False
         prepared = _Prepared(self, jobs)
         return _Timed(self, prepared if device.type == "cpu" else Ahead(prepared, device))
 
     def close(self) -> None:
-        """End the workers."""
-        for place, worker in enumerate(self._workers):
-            if worker is not None:
-                self._end(place, worker)
+        """End the workers, and the streams that are still open; the next stream starts new ones."""
+        with self._changing:  # A thread that brings mini-batches may be about to replace a worker.
+            self._closed = True
+            for place, worker in enumerate(self._workers):
+                if worker is not None:
+                    self._end(place, worker)
 
     def _here(self, jobs: Sequence[Job], device: torch.device) -> Generator[Features, None, None]:
         for job in jobs:
             yield move(self.prepare(job), device)
 
     def _begin(self, job: Job, place: int) -> _Begun:
+        """Have the worker of that place prepare it, a new one where there is none. Raises _Closed."""
         with self._changing:
+            if self._closed:
+                raise _Closed
             worker = self._workers[place]
             if worker is not None:
                 try:
@@ -123,6 +132,10 @@ class _Begun:
     future: Future[Features]
 
 
+class _Closed(Exception):
+    """The feeder was closed while a stream was open."""
+
+
 class _Lost(Exception):
     """A worker has ended without an answer; says why."""
 
@@ -160,10 +173,15 @@ class _Prepared(Stream):
             begun = self.begun.popleft()
         except IndexError:
             raise StopIteration from None
-        features = self._answer(begun)
+        try:
+            features = self._answer(begun)
+        except _Closed:
+            self.close()
+            raise StopIteration from None
         if not self.closed:
             self._note(begun.job, features)
-            self._fill()
+            with suppress(_Closed):
+                self._fill()
         return features
 
     def close(self) -> None:

@@ -19,6 +19,7 @@ class CachedMarginMSELoss(CachedLossMixin, MarginMSELoss):
     span what a reranker's log-odds do."""
 
     gather_across_devices = False
+    mini_batch_num_tokens: int | None = None
 
     def __init__(self, model: Any, *, scale: float, mini_batch_size: int) -> None:
         super().__init__(model, similarity_fct=lambda first, second: scale * pairwise_cos_sim(first, second))
