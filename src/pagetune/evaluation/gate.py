@@ -50,8 +50,8 @@ def check(run: Path, fail_under: str | float | Path, system: str = SYSTEM) -> Ga
     return _against_run(run, Path(fail_under), system)  # type: ignore[arg-type]
 
 
-def check_reference(fail_under: str | float | Path, own: Path) -> None:
-    """What `check` will compare with, looked at before the evaluation takes its time.
+def check_reference(fail_under: str | float | Path, own: Path, system: str = SYSTEM) -> None:
+    """What `check` will compare with, looked at before the evaluation takes its time: it must have judged `system`.
 
     `own` is the folder that the evaluation is about to replace: it can be no reference. Raises DataError.
     """
@@ -64,7 +64,7 @@ def check_reference(fail_under: str | float | Path, own: Path) -> None:
         raise DataError(
             f"fail-under {str(place)!r} is the run that this evaluation replaces; give a copy of its folder"
         )
-    _metrics(place)
+    _figures(_metrics(place), system, place)
 
 
 def _number(given: str | float | Path) -> float | None:
