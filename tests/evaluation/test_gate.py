@@ -88,6 +88,12 @@ def test_what_cannot_be_paired_says_why(tmp_path: Path) -> None:
     assert not gate.passed
     assert "not paired by query, as 2 queries are of another text now: 150 queries now, 150 then" in gate.sentence
     assert "as over other pages" in check(keep(tmp_path / "more", BASE, pages=401), then).sentence
+    for name, told in (("out", {"left_out": "a"}), ("other", {"left_out": "b"}), ("count", {"excluded": 3})):
+        metrics = json.loads((keep(tmp_path / name, BASE) / "metrics.json").read_text())
+        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics | {"conditions": told} | told))
+    for new, old in (("other", "out"), ("count", "then")):
+        assert "as with other pages left out of the answers" in check(tmp_path / new, tmp_path / old).sentence
+    assert "not paired" not in check(tmp_path / "out", tmp_path / "out").sentence
     judged = keep(tmp_path / "judged", BASE)
     change(judged, corpus_ids=[["p0", "p9"]], grades=[[1, 1]])
     told = check(judged, then).sentence

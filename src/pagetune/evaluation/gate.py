@@ -132,7 +132,17 @@ def _unlike(new: _Kept, old: _Kept, now: dict[str, Any], then: dict[str, Any]) -
         return f"{_queries(asked)} of another text now"
     # A run of an earlier Pagetune says how many pages there were, not which.
     known = "corpus" if now.get("corpus") and then.get("corpus") else "pages"
-    return "over other pages" if now.get(known) != then.get(known) else None
+    if now.get(known) != then.get(known):
+        return "over other pages"
+    return "with other pages left out of the answers" if _left_out(now, then) else None
+
+
+def _left_out(now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether other pages were left out; of a run of an earlier Pagetune there is only their number."""
+    if "left_out" in now and "left_out" in then:
+        return bool(now["left_out"] != then["left_out"])
+    counts = [found.get("conditions", {}).get("excluded", 0) for found in (now, then)]
+    return bool(counts[0] != counts[1])
 
 
 def _queries(found: Sequence[str]) -> str:

@@ -93,6 +93,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
         pages=metrics["pages"],
         corpus=metrics.get("corpus", ""),
+        left_out=metrics.get("left_out", ""),
         systems=systems,
         by_dimension=by_dimension,
         comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
