@@ -278,16 +278,12 @@ class _Bench:
     def _judge(self, run: Run, metrics: Collection[str]) -> SystemResult:
         scores = score_run(run, self.qrels, self.exclude)
         return SystemResult(
-            run, scores, {metric: interval(scores.values[metric], **self._sampling()) for metric in metrics}
+            run, scores, {metric: interval(scores.values[metric], **sampling(self.recipe)) for metric in metrics}
         )
 
     def compare(self, systems: Mapping[str, SystemResult], new: str, old: str) -> Comparison:
         values = {name: systems[name].scores.values[MAIN_METRIC] for name in (new, old)}
-        return compare((new, values[new]), (old, values[old]), MAIN_METRIC, **self._sampling())
-
-    def _sampling(self) -> Any:
-        recipe = self.recipe
-        return {"confidence": recipe.confidence, "resamples": recipe.resamples, "seed": recipe.seed}
+        return compare((new, values[new]), (old, values[old]), MAIN_METRIC, **sampling(self.recipe))
 
 
 def others_corrected(found: dict[str, Comparison]) -> dict[str, Comparison]:

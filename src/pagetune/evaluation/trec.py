@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
@@ -38,6 +39,12 @@ def read_run(file: Path) -> Run:
         if not math.isfinite(answers[page]):
             raise DataError(f"{file}: line {number}: score {score!r} is not a number; write one")
     return run
+
+
+def read_quoted(file: Path) -> Run:
+    """A run whose names `ranking.quoted` wrote, under its own names. Raises DataError, naming the line."""
+    found = read_run(file)
+    return {unquote(query): {unquote(page): score for page, score in pages.items()} for query, pages in found.items()}
 
 
 def read_qrels(file: Path) -> dict[str, dict[str, int]]:
