@@ -209,10 +209,11 @@ def _per_query(place: Path, system: str) -> _Kept | None:
     file = (place if place.is_dir() else place.parent) / "per-query.parquet"
     columns = ["query-id", "query", "corpus-ids", "grades", f"{system} {MAIN_METRIC}"]
     try:
-        ids, texts, pages, grades, scores = (pq.read_table(file, columns=columns).to_pydict()[name] for name in columns)
+        found = pq.read_table(file, columns=columns).to_pydict()
+        ids, texts, pages, grades, scores = (found[name] for name in columns)
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
-    judged = [dict(zip(*found, strict=True)) for found in zip(pages, grades, strict=True)]
+    judged = [dict(zip(*each, strict=True)) for each in zip(pages, grades, strict=True)]
     return _Kept(*(dict(zip(ids, values, strict=True)) for values in (scores, texts, judged)))
 
 
