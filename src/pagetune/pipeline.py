@@ -62,8 +62,8 @@ STAGES = (
 NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
-    Stage("fit", 1, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 4, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
+    Stage("fit", 2, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
+    Stage("evaluate", 5, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 

@@ -653,6 +653,19 @@ def test_a_model_that_reads_has_a_vector_a_passage_as_in_the_product(reads: Any,
         assert found.scores.values["Recall@1"][place] == (first == page)
 
 
+@pytest.mark.parametrize("settings", [ModelRecipe(), None], ids=["reads", "BM25"])
+def test_pages_that_the_set_excludes_are_in_no_answer(reads: Any, tmp_path: Path, settings: ModelRecipe | None) -> None:
+    place = reading_set(tmp_path / "set")
+    (place / "queries" / "test.jsonl").write_text(
+        '{"query-id": "q", "query": "oboe violin piston", "excluded": ["b"]}\n'
+        '{"query-id": "r", "query": "engine piston oboe", "excluded": []}\n'
+    )
+    found = judge(job_of(place, tmp_path, settings, "words"))
+    assert set(found.run["q"]) == {"a"}
+    assert set(found.run["r"]) == {"a", "b"}
+    assert found.scores.values[MAIN_METRIC][found.scores.queries.index("q")] == 1
+
+
 def test_pooled_is_a_vector_a_page(reads: Any, tmp_path: Path) -> None:
     settings = ModelRecipe(page_vectors="pooled")
     found = judge(job_of(reading_set(tmp_path / "set"), tmp_path, settings, "words"))

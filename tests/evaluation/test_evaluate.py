@@ -49,6 +49,7 @@ def test_excluded_pages_are_in_no_run() -> None:
     assert all("a" not in result.run["q-a"] for result in found.systems.values())
     assert found.conditions.excluded == 1
     assert found.summary()["conditions"]["excluded"] == 1
+    assert found.summary()["left_out"] == found.left_out != ""
     with pytest.raises(DataError, match=r"query 'q-a': page 'b' has grade 2 and is excluded; drop one of both"):
         evaluate(ask("a"), {"q-a": {"b": 2}}, exclude={"q-a": ["b"]})
 

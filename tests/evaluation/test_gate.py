@@ -11,12 +11,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pagetune.errors import DataError
+from pagetune.cli.gating import Threshold
+from pagetune.errors import DataError, RecipeError
 from pagetune.evaluation.evaluate import EvaluationReport
-from pagetune.evaluation.gate import check
+from pagetune.evaluation.gate import check, check_reference
 from pagetune.evaluation.metrics import score_run
 from pagetune.evaluation.output import write_run
 from pagetune.evaluation.significance import interval
+from pagetune.pipeline import Pipeline
+from pagetune.recipe import load_recipe
 
 BASE = np.random.default_rng(3).uniform(0.3, 0.9, 150)
 
@@ -85,6 +88,12 @@ def test_what_cannot_be_paired_says_why(tmp_path: Path) -> None:
     assert not gate.passed
     assert "not paired by query, as 2 queries are of another text now: 150 queries now, 150 then" in gate.sentence
     assert "as over other pages" in check(keep(tmp_path / "more", BASE, pages=401), then).sentence
+    for name, told in (("out", {"left_out": "a"}), ("other", {"left_out": "b"}), ("count", {"excluded": 3})):
+        metrics = json.loads((keep(tmp_path / name, BASE) / "metrics.json").read_text())
+        (tmp_path / name / "metrics.json").write_text(json.dumps(metrics | {"conditions": told} | told))
+    for new, old in (("other", "out"), ("count", "then")):
+        assert "as with other pages left out of the answers" in check(tmp_path / new, tmp_path / old).sentence
+    assert "not paired" not in check(tmp_path / "out", tmp_path / "out").sentence
     judged = keep(tmp_path / "judged", BASE)
     change(judged, corpus_ids=[["p0", "p9"]], grades=[[1, 1]])
     told = check(judged, then).sentence
@@ -124,6 +133,21 @@ def test_a_value_is_undercut_only_measurably(tmp_path: Path, value: str | float,
     gate = check(keep(tmp_path / "now", BASE), value)
     assert gate.passed is passed, gate.sentence
     assert word in gate.sentence
+
+
+def test_a_reference_that_did_not_judge_the_system_is_refused_beforehand(tmp_path: Path) -> None:
+    then = keep(tmp_path / "then", BASE)
+    check_reference(then, tmp_path / "own")
+    with pytest.raises(DataError, match=r"then: has no NDCG@10 of 'reranked' \(there are tuned\); choose one of them"):
+        check_reference(then, tmp_path / "own", "reranked")
+
+
+def test_what_will_not_be_judged_cannot_be_gated(tmp_path: Path) -> None:
+    keys = ["evaluate.fail_under=0.5", "evaluate.gated=reranked"]
+    workspace = tmp_path / "ws"
+    with pytest.raises(RecipeError, match=r"evaluate.gated=reranked: nothing is reranked; set evaluate.rerank=true"):
+        Threshold.of(Pipeline(workspace, load_recipe(None, keys)))
+    assert Threshold.of(Pipeline(workspace, load_recipe(None, [*keys, "evaluate.rerank=true"]))).fail_under == 0.5
 
 
 def test_few_queries_close_no_gate(tmp_path: Path) -> None:

@@ -62,7 +62,14 @@ def test_the_grid_is_read_back_for_what_it_was_made_over_only(folder: Path, foun
     assert load_grid(folder / "nowhere", "these") is None
 
 
-@pytest.mark.parametrize("lost", ["judged", "cells", "fronts", "settings"])
+def test_the_notes_name_the_tolerance_that_was_asked_for(found: DeploymentGrid, tmp_path: Path) -> None:
+    write_grid(found, recommend(found, tolerance=0.05), tmp_path, {"judged": "these"})
+    kept = load_grid(tmp_path, "these")
+    assert kept is not None
+    assert any("the smallest within 5% of the best" in note for note in kept.notes)
+
+
+@pytest.mark.parametrize("lost", ["judged", "tolerance", "cells", "fronts", "settings"])
 def test_a_grid_of_another_pagetune_is_none(folder: Path, lost: str) -> None:
     told = json.loads((folder / "grid.json").read_text(encoding="utf-8"))
     (folder / "grid.json").write_text(json.dumps({name: value for name, value in told.items() if name != lost}))

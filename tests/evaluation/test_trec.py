@@ -83,6 +83,16 @@ def test_two_runs_are_compared_and_what_is_missing_is_said(tmp_path: Path) -> No
     assert found["comparisons"]["NDCG@10"]["outcome"] == "gain"
     assert found["metrics"]["Recall@1"] == 1
     assert found["queries"] == 30
+    # The question stays as it is; the others are one family, and the other gain says the same where no grade is lesser.
+    assert report.comparisons["NDCG@10"].holm is None
+    others = [each for name, each in report.comparisons.items() if name != "NDCG@10"]
+    assert {each.family for each in others} == {len(others)} != {1}
+    assert all(each.holm is not None and each.holm >= each.p for each in others)
+    heads, *rows = report.rows()
+    assert heads[-2:] == ["p", "p, Holm"]
+    assert {len(row) for row in rows} == {len(heads)}
+    alike = next(row for row in rows if row[0] == "NDCG@10 (exponential gain)")
+    assert alike[-5:] == ["–"] * 5
     assert np.isclose(report.comparisons["Recall@1"].difference, 21 / 30)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from PIL import Image
@@ -15,6 +17,7 @@ from visual_rows import beir, cells, encoded, jsonl, page, pictures, png, rows
 from pagetune.cli.app import app
 from pagetune.errors import DataError
 from pagetune.evaluation.false_negatives import Suspect, confirm, write_suspects
+from pagetune.evaluation.metrics import score_run
 from pagetune.examples.check import check_sets, image_tokens, leakage
 from pagetune.examples.contact_sheet import sheet_rows, write_sheet
 from pagetune.examples.export import export_sets
@@ -135,6 +138,29 @@ def test_what_is_exported_is_read_again(sets: list[str], tmp_path: Path) -> None
     assert {training.page_key(name) for name in training.page_ids} == {
         name for column in train.columns for name in train.keys[column]
     }
+
+
+def test_pages_to_leave_out_are_exported_and_heeded_again(sets: list[str], tmp_path: Path) -> None:
+    train = load_train_set(DatasetRecipe(train=sets[0].partition("=")[2]))
+    judged = load_eval_set(DatasetRecipe(eval=sets[1].partition("=")[2]))
+    query, shown = list(judged.queries)[-1], judged.page_ids
+    out = min(shown)  # The first of equal scores.
+    assert out not in judged.qrels[query]
+    excluding = replace(judged, excluded={query: (out,)})
+    export_sets(train, excluding, tmp_path / "out")
+    again = load_eval_set(DatasetRecipe(eval=str(tmp_path / "out")))
+    assert again.excluded == excluding.excluded
+    assert again.fingerprint == excluding.fingerprint
+    assert load_eval_set(DatasetRecipe(eval=str(tmp_path / "out"), eval_split="train")).excluded == {}
+    tables = [tmp_path / "out" / "queries" / f"{split}-00000-of-00001.parquet" for split in ("test", "train")]
+    assert pq.read_schema(tables[0]) == pq.read_schema(tables[1])
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "| `queries` | test, train | `query-id`, `query`, `excluded` |" in card
+    # Every page as near as the others: only what is left out tells the two sets apart.
+    runs = {name: {each: dict.fromkeys(shown, 1.0) for each in judged.queries} for name in ("before", "after")}
+    before = score_run(runs["before"], excluding.qrels, excluding.excluded)
+    after = score_run(runs["after"], again.qrels, again.excluded)
+    assert before.means() == after.means() != score_run(runs["before"], judged.qrels).means()
 
 
 def test_what_was_decided_in_a_review_is_exported_with_who_and_when(sets: list[str], tmp_path: Path) -> None:

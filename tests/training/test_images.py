@@ -1,5 +1,7 @@
 """Training on page images: it learns, it goes on after a kill, adapters and projections are trained as asked."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from test_fit import Recorder
 
 import _tiny
 from pagetune.errors import ModelError
+from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.visual import judge_model
 from pagetune.examples.visual import make_eval_set, make_train_set
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
 from pagetune.models.loading import load_model, save_model
@@ -68,6 +72,23 @@ def test_the_loss_falls_and_every_dimension_is_judged(qwen, train, judged, tmp_p
     found = ImageEvaluator(judged, chosen)(model)
     assert set(found) == {"ndcg@10", "ndcg@10_16d"}
     assert found["ndcg@10"] == pytest.approx(report.kept_ndcg, abs=1e-6)
+
+
+def test_checkpoints_are_judged_without_the_pages_that_the_set_excludes(qwen, judged):
+    """As `pagetune compare` judges, too."""
+    chosen = recipe(qwen)
+    model = load_model(chosen.model)
+    out = {
+        query: tuple(page for page in judged.page_ids if page not in grades) for query, grades in judged.qrels.items()
+    }
+    some = dict(list(out.items())[:4])
+    heeding = replace(judged, excluded=some)
+    values = ImageEvaluator(heeding, chosen).values(model)
+    assert values[:4].tolist() == [1.0] * 4
+    plain = ImageEvaluator(judged, chosen)
+    np.testing.assert_allclose(values[4:], plain.values(model)[4:])
+    assert plain.identity() != ImageEvaluator(heeding, chosen).identity()
+    np.testing.assert_allclose(judge_model(model, heeding).full.values[MAIN_METRIC], values, atol=1e-6)
 
 
 def test_a_killed_fit_goes_on_to_the_same_weights(qwen, train, judged, tmp_path):

@@ -28,6 +28,9 @@ def test_training_judges_as_the_evaluation_does(seed: int) -> None:
     assert expected.queries == tuple(qrels)
     found = judge_scores(scores, ids, list(qrels.values()))
     np.testing.assert_allclose(found, expected.values[MAIN_METRIC], atol=1e-9)
+    excluded = {name: [page for page in ids[::2] if not grades.get(page)] for name, grades in qrels.items()}
+    found = judge_scores(scores, ids, list(qrels.values()), list(excluded.values()))
+    np.testing.assert_allclose(found, score_run(run, qrels, excluded).values[MAIN_METRIC], atol=1e-9)
 
 
 def test_a_gain_within_its_error_is_none() -> None:

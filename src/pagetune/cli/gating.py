@@ -27,14 +27,20 @@ class Threshold:
     def of(cls, pipeline: Pipeline, given: str | None = None) -> Threshold:
         """Raises DataError where there is nothing to compare with, RecipeError where nothing will be judged."""
         from pagetune.errors import RecipeError
+        from pagetune.evaluation.evaluate import RERANKED
         from pagetune.evaluation.gate import check_reference
         from pagetune.pipeline import stages_of
 
         fail_under = given if given is not None else pipeline.recipe.evaluate.fail_under
         if fail_under is not None:
-            check_reference(fail_under, pipeline.workspace.runs / "evaluate")
+            system = pipeline.recipe.evaluate.gated
             if "evaluate" not in [stage.name for stage in stages_of(pipeline.recipe)]:
                 raise RecipeError([f"evaluate.fail_under={fail_under}: nothing is evaluated; set dataset.eval"])
+            if system == RERANKED and not pipeline.recipe.evaluate.rerank:
+                raise RecipeError(
+                    [f"evaluate.gated={system}: nothing is reranked; set evaluate.rerank=true, or gate another system"]
+                )
+            check_reference(fail_under, pipeline.workspace.runs / "evaluate", system)
         return cls(pipeline, fail_under)
 
     def verdict(self) -> Verdict | None:

@@ -133,6 +133,8 @@ class EvaluationReport:
     """Tuned against base in every metric: NDCG@10 is the question, the others are corrected as one family (Holm)."""
     corpus: str = ""
     """What tells the pages that were searched from others: a digest of their ids."""
+    left_out: str = ""
+    """The same of the pages that were left out of the answers of single queries; empty where there were none."""
     guard: GuardReport | None = None
     """Base and tuned on a general set, where one was judged beside: whether tuning made the model forget."""
 
@@ -202,7 +204,8 @@ def evaluate_systems(
         {BASE: _pick(base, judged), TUNED: _pick(tuned, judged)},
         lexical,
     )
-    excluded = sum(len(set((exclude or {}).get(query.id, ()))) for query in chosen)
+    left_out = {query.id: sorted(set(out)) for query in chosen if (out := (exclude or {}).get(query.id))}
+    excluded = sum(len(out) for out in left_out.values())
     full = min(base.width, tuned.width)
     systems = bench.systems(None)
     late = base.late or tuned.late
@@ -231,6 +234,7 @@ def evaluate_systems(
         conditions=replace(conditions or Conditions(), late=late, excluded=excluded),
         by_metric=compare_metrics((TUNED, scores[TUNED]), (BASE, scores[BASE]), question, graded, **sampling(recipe)),
         corpus=fingerprint(sorted(base.pages.ids)),
+        left_out=fingerprint(sorted(left_out.items())) if left_out else "",
     )
 
 
@@ -274,16 +278,12 @@ class _Bench:
     def _judge(self, run: Run, metrics: Collection[str]) -> SystemResult:
         scores = score_run(run, self.qrels, self.exclude)
         return SystemResult(
-            run, scores, {metric: interval(scores.values[metric], **self._sampling()) for metric in metrics}
+            run, scores, {metric: interval(scores.values[metric], **sampling(self.recipe)) for metric in metrics}
         )
 
     def compare(self, systems: Mapping[str, SystemResult], new: str, old: str) -> Comparison:
         values = {name: systems[name].scores.values[MAIN_METRIC] for name in (new, old)}
-        return compare((new, values[new]), (old, values[old]), MAIN_METRIC, **self._sampling())
-
-    def _sampling(self) -> Any:
-        recipe = self.recipe
-        return {"confidence": recipe.confidence, "resamples": recipe.resamples, "seed": recipe.seed}
+        return compare((new, values[new]), (old, values[old]), MAIN_METRIC, **sampling(self.recipe))
 
 
 def others_corrected(found: dict[str, Comparison]) -> dict[str, Comparison]:

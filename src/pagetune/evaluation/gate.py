@@ -50,8 +50,8 @@ def check(run: Path, fail_under: str | float | Path, system: str = SYSTEM) -> Ga
     return _against_run(run, Path(fail_under), system)  # type: ignore[arg-type]
 
 
-def check_reference(fail_under: str | float | Path, own: Path) -> None:
-    """What `check` will compare with, looked at before the evaluation takes its time.
+def check_reference(fail_under: str | float | Path, own: Path, system: str = SYSTEM) -> None:
+    """What `check` will compare with, looked at before the evaluation takes its time: it must have judged `system`.
 
     `own` is the folder that the evaluation is about to replace: it can be no reference. Raises DataError.
     """
@@ -64,7 +64,7 @@ def check_reference(fail_under: str | float | Path, own: Path) -> None:
         raise DataError(
             f"fail-under {str(place)!r} is the run that this evaluation replaces; give a copy of its folder"
         )
-    _metrics(place)
+    _figures(_metrics(place), system, place)
 
 
 def _number(given: str | float | Path) -> float | None:
@@ -132,7 +132,17 @@ def _unlike(new: _Kept, old: _Kept, now: dict[str, Any], then: dict[str, Any]) -
         return f"{_queries(asked)} of another text now"
     # A run of an earlier Pagetune says how many pages there were, not which.
     known = "corpus" if now.get("corpus") and then.get("corpus") else "pages"
-    return "over other pages" if now.get(known) != then.get(known) else None
+    if now.get(known) != then.get(known):
+        return "over other pages"
+    return "with other pages left out of the answers" if _left_out(now, then) else None
+
+
+def _left_out(now: dict[str, Any], then: dict[str, Any]) -> bool:
+    """Whether other pages were left out; of a run of an earlier Pagetune there is only their number."""
+    if "left_out" in now and "left_out" in then:
+        return bool(now["left_out"] != then["left_out"])
+    counts = [found.get("conditions", {}).get("excluded", 0) for found in (now, then)]
+    return bool(counts[0] != counts[1])
 
 
 def _queries(found: Sequence[str]) -> str:
@@ -199,10 +209,11 @@ def _per_query(place: Path, system: str) -> _Kept | None:
     file = (place if place.is_dir() else place.parent) / "per-query.parquet"
     columns = ["query-id", "query", "corpus-ids", "grades", f"{system} {MAIN_METRIC}"]
     try:
-        ids, texts, pages, grades, scores = (pq.read_table(file, columns=columns).to_pydict()[name] for name in columns)
+        found = pq.read_table(file, columns=columns).to_pydict()
+        ids, texts, pages, grades, scores = (found[name] for name in columns)
     except (OSError, pa.ArrowException, KeyError, ValueError):
         return None
-    judged = [dict(zip(*found, strict=True)) for found in zip(pages, grades, strict=True)]
+    judged = [dict(zip(*each, strict=True)) for each in zip(pages, grades, strict=True)]
     return _Kept(*(dict(zip(ids, values, strict=True)) for values in (scores, texts, judged)))
 
 

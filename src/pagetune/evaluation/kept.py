@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -24,7 +23,7 @@ from pagetune.evaluation.ranking import Run
 from pagetune.evaluation.report import Story
 from pagetune.evaluation.significance import Comparison
 from pagetune.evaluation.slices import Slices, slices_from_json
-from pagetune.evaluation.trec import read_run
+from pagetune.evaluation.trec import read_quoted
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Document, Query
 
@@ -93,6 +92,7 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
         pages=metrics["pages"],
         corpus=metrics.get("corpus", ""),
+        left_out=metrics.get("left_out", ""),
         systems=systems,
         by_dimension=by_dimension,
         comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
@@ -127,8 +127,7 @@ def _query(row: Mapping[str, Any]) -> Query:
 
 def load_answers(folder: Path, system: str) -> Run:
     """The run of one system, from the TREC file that was kept of it. Raises DataError, KeyError."""
-    found = read_run(folder / TREC_FILES[system])
-    return {unquote(query): {unquote(page): score for page, score in pages.items()} for query, pages in found.items()}
+    return read_quoted(folder / TREC_FILES[system])
 
 
 def _comparison(found: Mapping[str, Any]) -> Comparison:

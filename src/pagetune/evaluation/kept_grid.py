@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.evaluation.grid import Cell, DeploymentGrid, Setting
-from pagetune.evaluation.grid_report import notes, size_of
+from pagetune.evaluation.grid_report import TOLERANCE, notes, size_of
 from pagetune.evaluation.metrics import MAIN_METRIC
 from pagetune.recipe import EvaluateRecipe
 
@@ -25,6 +25,8 @@ class KeptGrid:
     sentence: str
     best: tuple[Cell, ...]
     """The reference, the front by bytes, the largest first, and what of the front by time is reranked."""
+    tolerance: float = TOLERANCE
+    """How much less than the best the advice allows."""
 
     def rows(self) -> list[list[str]]:
         """The table of `best`, a row a setting, under `HEADS`."""
@@ -44,7 +46,7 @@ class KeptGrid:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the figures mean."""
-        return tuple(notes(self.grid))
+        return tuple(notes(self.grid, self.tolerance))
 
 
 def load_grid(folder: Path, judged: str | None) -> KeptGrid | None:
@@ -67,7 +69,7 @@ def _grid(found: Mapping[str, Any]) -> KeptGrid:
     by_bytes = [cell for cell in reversed(fronts["storage"]) if not cell.setting.reranked]
     by_time = [cell for cell in fronts["latency"] if cell.setting.reranked]
     best = dict.fromkeys((grid.reference, *by_bytes, *by_time))
-    return KeptGrid(grid, found["recommendation"], tuple(best))
+    return KeptGrid(grid, found["recommendation"], tuple(best), found["tolerance"])
 
 
 def _cell(row: Mapping[str, Any]) -> Cell:

@@ -8,17 +8,14 @@ back, and the report can be written again without a model.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any
 
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
 from pagetune.evaluation.false_negatives import write_suspects
 from pagetune.evaluation.per_query import as_table, changes, gains, losses
-from pagetune.evaluation.ranking import write_trec
+from pagetune.evaluation.ranking import quoted, write_trec
 from pagetune.evaluation.trec import write_qrels
 from pagetune.progress import SILENT, Progress
 from pagetune.workspace import replace_folder, write_atomically
@@ -62,8 +59,8 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
         for system, result in report.systems.items():
             name = TREC_FILES[system]
             tag = name.removesuffix(".trec") if system != TUNED else TUNED
-            (fresh / name).write_text(write_trec(_quoted(result.run), tag), encoding="utf-8")
-        (fresh / QRELS).write_text(write_qrels(_quoted(report.qrels)), encoding="utf-8")
+            (fresh / name).write_text(write_trec(quoted(result.run), tag), encoding="utf-8")
+        (fresh / QRELS).write_text(write_qrels(quoted(report.qrels)), encoding="utf-8")
         pq.write_table(as_table(report), fresh / "per-query.parquet")
         if report.suspects:
             write_suspects(report.suspects, fresh)
@@ -111,18 +108,6 @@ def _kept(story: Story) -> dict[str, Any]:
         "documents": documents,
         "without_heatmaps": story.heatmaps.note,
     }
-
-
-Cell = TypeVar("Cell", int, float)
-
-
-def _quoted(found: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, Cell]]:
-    """A run, or judgements, with names that a TREC file can hold: a space or a percent sign as in an address (%20)."""
-
-    def name(given: str) -> str:
-        return re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), given)
-
-    return {name(query): {name(page): value for page, value in pages.items()} for query, pages in found.items()}
 
 
 def _json(value: dict[str, Any]) -> str:

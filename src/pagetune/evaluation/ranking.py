@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import TypeVar
 from urllib.parse import quote
 
 import numpy as np
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 
 Run = dict[str, dict[str, float]]
 """Query id -> page id -> score, higher is better."""
+
+Cell = TypeVar("Cell", int, float)
 
 _SORTED = 1 << 11
 """Pages up to which a whole row of scores is sorted."""
@@ -99,13 +102,16 @@ def write_trec(run: Run, tag: str) -> str:
     return "\n".join(lines) + ("\n" if lines else "")
 
 
-def quoted(run: Run) -> Run:
-    """The run with names that a TREC file can hold: a space or a percent sign as in an address (%20, %25)."""
+def quoted(found: Mapping[str, Mapping[str, Cell]]) -> dict[str, dict[str, Cell]]:
+    """A run, or judgements, with names that a TREC file can hold: a space or a percent sign as in an address (%20).
+
+    `trec.read_quoted` reads such a run back.
+    """
 
     def name(given: str) -> str:
-        return re.sub(r"[\s%]", lambda found: quote(found[0], safe=""), given)
+        return re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), given)
 
-    return {name(query): {name(page): score for page, score in pages.items()} for query, pages in run.items()}
+    return {name(query): {name(page): value for page, value in pages.items()} for query, pages in found.items()}
 
 
 def untied(scores: Mapping[str, float]) -> dict[str, float]:

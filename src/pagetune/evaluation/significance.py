@@ -141,13 +141,15 @@ def compare(
     old: tuple[str, NDArray[np.float64]],
     metric: str,
     *,
+    p: float | None = None,
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 17,
 ) -> Comparison:
     """Compare two systems' scores of the same queries, each (name, float64 [queries]) in the same order.
 
-    p is two-sided: how often random signs of the per-query differences give a mean as far from 0. Raises DataError.
+    p is two-sided: how often random signs of the per-query differences give a mean as far from 0. One that is given is
+    taken: that of a pair among many that were tested together (`pairwise`). Raises DataError.
     """
     (new_name, new_values), (old_name, old_values) = new, old
     if len(new_values) != len(old_values):
@@ -164,7 +166,7 @@ def compare(
         difference=float(np.mean(differences)),
         low=low,
         high=high,
-        p=_randomisation_p(differences, resamples, seed),
+        p=_randomisation_p(differences, resamples, seed) if p is None else p,
         confidence=confidence,
         queries=len(differences),
         better=int(np.sum(differences > 0)),

@@ -23,6 +23,7 @@ def summarise(report: EvaluationReport) -> dict[str, Any]:
         "queries": len(report.queries),
         "pages": report.pages,
         "corpus": report.corpus,
+        "left_out": report.left_out,
         "gain": GAIN,
         "about": report.conditions.about,
         "systems": {name: _figures(result) for name, result in report.systems.items()},

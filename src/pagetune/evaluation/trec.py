@@ -12,10 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 
 from pagetune.errors import DataError
+from pagetune.evaluation.by_metric import compare_metrics
 from pagetune.evaluation.excluded import read_excluded
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, score_run
 from pagetune.evaluation.ranking import Qrels, Run
@@ -37,6 +39,12 @@ def read_run(file: Path) -> Run:
         if not math.isfinite(answers[page]):
             raise DataError(f"{file}: line {number}: score {score!r} is not a number; write one")
     return run
+
+
+def read_quoted(file: Path) -> Run:
+    """A run whose names `ranking.quoted` wrote, under its own names. Raises DataError, naming the line."""
+    found = read_run(file)
+    return {unquote(query): {unquote(page): score for page, score in pages.items()} for query, pages in found.items()}
 
 
 def read_qrels(file: Path) -> dict[str, dict[str, int]]:
@@ -91,7 +99,8 @@ class FilesReport:
     intervals: dict[str, tuple[float, float]]
     against: str | None
     comparisons: dict[str, Comparison]
-    """By metric; empty where there is nothing to compare with."""
+    """By metric, corrected but for NDCG@10 (Holm); one that says nothing of its own has none, and there are none at all
+    where there is nothing to compare with."""
     notes: tuple[str, ...]
     """What was left out, and what counts as 0."""
 
@@ -125,14 +134,13 @@ class FilesReport:
     def rows(self) -> list[list[str]]:
         """The table: its headings, then a row a metric."""
         heads = ["metric", self.name, "interval"]
-        heads += [str(self.against), "difference", "interval", "p"] if self.comparisons else []
+        heads += [str(self.against), "difference", "interval", "p", "p, Holm"] if self.comparisons else []
         rows = [heads]
         for name, mean in self.scores.means().items():
             low, high = self.intervals[name]
             row = [name + (f" ({GAIN} gain)" if name == MAIN_METRIC else ""), f"{mean:.4f}", f"{low:.3f}–{high:.3f}"]
             if self.comparisons:
-                c = self.comparisons[name]
-                row += [f"{c.old_mean:.4f}", f"{c.difference:+.4f}", f"{c.low:+.3f} to {c.high:+.3f}", f"{c.p:.4f}"]
+                row += _compared(self.comparisons.get(name))
             rows.append(row)
         return rows
 
@@ -142,6 +150,15 @@ class FilesReport:
         ruled = [heads, ["---"] + ["---:"] * (len(heads) - 1), *rows]
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in ruled)
         return "\n\n".join([self.verdict, table, *self.notes]) + "\n"
+
+
+def _compared(c: Comparison | None) -> list[str]:
+    """The cells of a comparison; of the question, which was asked beforehand, without a corrected p."""
+    if c is None:
+        return ["–"] * 5
+    span = f"{c.low:+.3f} to {c.high:+.3f}"
+    corrected = "–" if c.holm is None else f"{c.holm:.4f}"
+    return [f"{c.old_mean:.4f}", f"{c.difference:+.4f}", span, f"{c.p:.4f}", corrected]
 
 
 def evaluate_files(
@@ -184,12 +201,17 @@ def evaluate_files(
         scores[name] = score_run(answers, graded, left_out, order=trec_order)
     new = scores[names[0]]
     other = names[1] if against is not None else None
+    compared: dict[str, Comparison] = {}
+    if other is not None:
+        pair = (names[0], new), (other, scores[other])
+        question = compare_scores(*pair, (MAIN_METRIC,), **chance)[MAIN_METRIC]
+        compared = compare_metrics(*pair, question, graded, **chance)
     return FilesReport(
         names[0],
         new,
         {metric: interval(new.values[metric], **chance) for metric in MEASURED},
         other,
-        compare_scores((names[0], new), (other, scores[other]), **chance) if other is not None else {},
+        compared,
         tuple(notes),
     )
 

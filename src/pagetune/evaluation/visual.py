@@ -50,8 +50,8 @@ def judge_model(
     progress: Progress = SILENT,
 ) -> ModelScores:
     """Encode, rank and score. `dimensions`: Matryoshka dimensions besides the full one; a late-interaction model has
-    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim). `recipe` says how pages
-    are encoded."""
+    its own only. Cosine, or the sum over a query's tokens of each one's best cosine (MaxSim). Pages that the set
+    excludes are in no answer. `recipe` says how pages are encoded."""
     from pagetune.training.page_encoding import PageImages, encode_pictures
 
     began = time.monotonic()
@@ -62,9 +62,10 @@ def judge_model(
     full = pages.vectors.shape[1]
     several = len(pages.vectors) > len(pages.ids) or any(len(query) > 1 for query in queries)
     sizes = [full] if several else [full, *sorted({d for d in dimensions if d < full}, reverse=True)]
-    runs = {size: rank_pages(list(chosen.queries), queries, pages, dimension=size, depth=depth) for size in sizes}
+    asked, out = list(chosen.queries), chosen.excluded
+    runs = {size: rank_pages(asked, queries, pages, dimension=size, depth=depth, exclude=out) for size in sizes}
     return ModelScores(
-        {size: score_run(run, chosen.qrels) for size, run in runs.items()},
+        {size: score_run(run, chosen.qrels, out) for size, run in runs.items()},
         runs[full],
         len(pages.vectors) / max(1, len(pages.ids)),
         4 * full * len(pages.vectors) / max(1, len(pages.ids)),

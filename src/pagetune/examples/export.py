@@ -26,6 +26,11 @@ DECIDED = ("by", "at", "models")
 """Columns of the judgements where some were decided in a review: who, when, and which models had put the page above the
 judged one. Empty beside a judgement that came with the set."""
 
+EXCLUDED = "excluded"
+"""Column of the queries where some name pages to leave out of their answers; an empty list beside the others."""
+
+Excluded = Mapping[str, Sequence[str]]
+
 Form = Literal["all", "triplets", "beir"]
 
 SHARD_BYTES = 400_000_000
@@ -91,7 +96,8 @@ def card(
     columns = {
         "triplets": ", ".join(f"`{name}`" for name in train.dataset.column_names) if train else "",
         "corpus": "`corpus-id`, `image`",
-        "queries": "`query-id`, `query`",
+        "queries": "`query-id`, `query`"
+        + (f", `{EXCLUDED}`" if evaluation is not None and evaluation.excluded else ""),
         "qrels": ", ".join(f"`{name}`" for name in ("query-id", "corpus-id", "score", *(DECIDED if decided else ()))),
     }
     lines = ["# Queries and the page images that answer them", "", "Written by `pagetune data export`.", ""]
@@ -105,6 +111,11 @@ def card(
     if decided:
         lines.append(
             f"- Decided in a review: {len(decided)} judgements of the split `test`, with who, when and over what."
+        )
+    if evaluation is not None and evaluation.excluded:
+        lines.append(
+            f"- Excluded: `{EXCLUDED}` lists pages to leave out of a query's answers; "
+            f"{len(evaluation.excluded)} queries have some."
         )
     if "leakage" in report:
         both = report["leakage"]
@@ -159,12 +170,15 @@ def _beir(
         cells, sizes = evaluation.pages.cell, evaluation.pages.size
         pages = [*evaluation.page_ids]
         size = sum(sizes(page)[2] for page in pages)
-        yield "test", _tables(evaluation.queries, evaluation.qrels, pages, cells, size, decided)
+        # A page that is broken was left out of the pages: it is in no answer anyhow.
+        known = {*pages}
+        kept = {query: [page for page in out if page in known] for query, out in evaluation.excluded.items()}
+        yield "test", _tables(evaluation.queries, evaluation.qrels, pages, cells, size, decided, kept or None)
     if train is not None:
-        yield "train", _train_tables(train, decided)
+        yield "train", _train_tables(train, decided, excluding=evaluation is not None and bool(evaluation.excluded))
 
 
-def _train_tables(train: ImageTrainSet, decided: Provenance | None) -> dict[str, _Table]:
+def _train_tables(train: ImageTrainSet, decided: Provenance | None, *, excluding: bool) -> dict[str, _Table]:
     """Each query once, with all pages that answer it; each page once, by content."""
     from datasets import Image
 
@@ -191,8 +205,8 @@ def _train_tables(train: ImageTrainSet, decided: Provenance | None) -> dict[str,
         column, row = places[page]
         return raw[column][row][column]
 
-    # Nothing was decided here, but a configuration has the same columns in every split.
-    return _tables(queries, qrels, [*places], cell, size, None if decided is None else {})
+    # Nothing was decided or is excluded here, but a configuration has the same columns in every split.
+    return _tables(queries, qrels, [*places], cell, size, None if decided is None else {}, {} if excluding else None)
 
 
 def _tables(
@@ -202,8 +216,14 @@ def _tables(
     cell: Callable[[str], Any],
     size: int,
     decided: Provenance | None,
+    excluded: Excluded | None,
 ) -> dict[str, _Table]:
-    asked = [{"query-id": name, "query": text} for name, text in queries.items()]
+    """`decided` and `excluded`: None is no such columns."""
+    asked: list[_Row] = [{"query-id": name, "query": text} for name, text in queries.items()]
+    asked_kinds = {"query-id": "string", "query": "string"}
+    if excluded is not None:
+        asked = [row | {EXCLUDED: list(excluded.get(row["query-id"], ()))} for row in asked]
+        asked_kinds[EXCLUDED] = "strings"
     more = DECIDED if decided is not None else ()
     said = decided or {}
     judged = [
@@ -219,9 +239,7 @@ def _tables(
     ids = {"query-id": "string", "corpus-id": "string", "score": "int64", **dict.fromkeys(more, "string")}
     return {
         "corpus": _Table(len(pages), size, {"corpus-id": "string", "image": "image"}, corpus),
-        "queries": _Table(
-            len(asked), 0, {"query-id": "string", "query": "string"}, lambda rows: asked[rows.start : rows.stop]
-        ),
+        "queries": _Table(len(asked), 0, asked_kinds, lambda rows: asked[rows.start : rows.stop]),
         "qrels": _Table(len(judged), 0, ids, lambda rows: judged[rows.start : rows.stop]),
     }
 
@@ -243,7 +261,8 @@ def _write(folder: Path, split: str, table: _Table) -> None:
     import pyarrow.parquet as pq
     from datasets import Features, Image, Value
 
-    features = {name: Image() if kind == "image" else Value(kind) for name, kind in table.kinds.items()}
+    special: dict[str, Any] = {"image": Image(), "strings": [Value("string")]}
+    features = {name: special.get(kind) or Value(kind) for name, kind in table.kinds.items()}
     schema = Features(features).arrow_schema
     shards = max(1, -(-table.size // SHARD_BYTES))
     folder.mkdir(parents=True, exist_ok=True)

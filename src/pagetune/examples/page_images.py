@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +37,8 @@ class PageEvalSet:
     store: PageStore
     masks: Mapping[str, Sequence[Rect]]
     bounds: Bounds
+    excluded: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Pages to leave out of a query's answers: what a query was written from is masked instead."""
 
     def images(self, ids: Iterable[str] | None = None) -> Iterator[Image]:
         """The pages of these ids, or all."""

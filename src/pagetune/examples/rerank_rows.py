@@ -141,6 +141,7 @@ class RowPages:
         self.page_ids = tuple(pages)
         self.queries = dict(queries)
         self.qrels: dict[str, dict[str, int]] = {}
+        self.excluded: dict[str, tuple[str, ...]] = {}
         self.pictures = RowPictures(train)
         self.fingerprint = train.fingerprint
 

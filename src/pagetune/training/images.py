@@ -86,7 +86,7 @@ class ImageEvaluator(SentenceEvaluator):
 
     def identity(self) -> list[Any]:
         """What decides its figures besides the model."""
-        return [self.chosen.fingerprint]
+        return identity_of(self.chosen)
 
     @property
     def sizes(self) -> tuple[int, int]:
@@ -122,7 +122,9 @@ class ImageEvaluator(SentenceEvaluator):
 
     def _judge(self, queries: list[Matrix], pages: PageVectors, size: int | None) -> NDArray[np.float64]:
         scores = score_pages(queries, pages.vectors, pages.owner, size)
-        return judge_scores(scores, pages.ids, [self.chosen.qrels[query] for query in self.chosen.queries])
+        asked, out = self.chosen.queries, self.chosen.excluded
+        grades = [self.chosen.qrels[query] for query in asked]
+        return judge_scores(scores, pages.ids, grades, [out.get(query, ()) for query in asked])
 
 
 @contextmanager
@@ -161,7 +163,7 @@ def fit_images(
     check_loss(model, recipe.fit, train.keys)
     tell_of_other_gpus(model, progress)
     began = time.monotonic()
-    identity = [fingerprint_model(model), train.fingerprint, "" if judged is None else judged.fingerprint]
+    identity = [fingerprint_model(model), train.fingerprint, *([""] if judged is None else identity_of(judged))]
     if recipe.fit.freeze_vision:
         freeze_vision(model)
     if recipe.lora.rank:
@@ -177,6 +179,12 @@ def fit_images(
     if is_router(model) and recipe.fit.projection_epochs and last_checkpoint(fit.folder) is None:
         _align(model, train, recipe, folder / PROJECTIONS_FOLDER, identity, progress, cache)
     return fit.run(began)
+
+
+def identity_of(judged: JudgedImages) -> list[str]:
+    """What decides how a model is judged on the set: checkpoints are kept under it. Those of a Pagetune that judged
+    without heeding `excluded` are others."""
+    return [judged.fingerprint, *(["excluded heeded"] if judged.excluded else [])]
 
 
 def choose_dimension(by_dimension: Mapping[int, float], loss: float) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,13 +115,19 @@ def clearly_better(values: NDArray[np.float64], others: NDArray[np.float64]) -> 
 
 
 def judge_scores(
-    scores: NDArray[np.floating], ids: Sequence[str], grades: Sequence[Mapping[str, int]]
+    scores: NDArray[np.floating],
+    ids: Sequence[str],
+    grades: Sequence[Mapping[str, int]],
+    excluded: Sequence[Collection[str]] = (),
 ) -> NDArray[np.float64]:
-    """float64 [queries]: NDCG@10 of each row of `scores` [queries, pages].
+    """float64 [queries]: NDCG@10 of each row of `scores` [queries, pages], without the `excluded` pages of each row.
 
     The figures are those of `evaluation.metrics` (a test holds them together), without the dictionaries of a run for
     every evaluation of a fit. Equal vectors shall tie, so scores count to six digits; ties go by the page's id.
     """
+    if any(excluded):
+        left_out = np.array([[page in out for page in ids] for out in excluded])
+        scores = np.where(left_out, -np.inf, scores)
     order = np.argsort(np.array(ids), kind="stable")
     best = np.argsort(-np.round(scores, 6)[:, order], axis=1, kind="stable")[:, :CUT]
     found = [ndcg(graded, [ids[order[place]] for place in row]) for graded, row in zip(grades, best, strict=True)]

@@ -12,7 +12,7 @@ from pagetune.errors import RecipeError
 from pagetune.recipe import ModelRecipe, Recipe
 from pagetune.workspace import fingerprint
 
-VERSION = 2
+VERSION = 3
 """Raise it when the same model on the same set gets other figures, or another file: results are kept under it."""
 
 READING_VERSION = 1

@@ -194,8 +194,8 @@ def _against_best(ordered: Sequence[Result], chance: Sampling) -> tuple[list[Com
     corrected = dict(zip(pairs, holm([float(p[pair]) for pair in pairs]), strict=True))
     found = []
     for place, result in enumerate(others, start=1):
-        one = compare((best.label, values[0]), (result.label, values[place]), MAIN_METRIC, **chance)
-        one = replace(one, p=float(p[0, place]))
+        pair = (best.label, values[0]), (result.label, values[place])
+        one = compare(*pair, MAIN_METRIC, p=float(p[0, place]), **chance)
         enough = one.queries >= FEWEST_QUERIES
         found.append(replace(one, holm=corrected[0, place], family=len(pairs)) if enough else one)
     return found, signs

@@ -116,7 +116,7 @@ def _score_texts(job: Job, settings: ModelRecipe, model: Any, texts: dict[str, s
     from pagetune.models.encoding import encode_readings
     from pagetune.models.pictures import encode_texts
 
-    asked, depth = job.chosen.queries, job.recipe.evaluate.depth
+    asked, out, depth = job.chosen.queries, job.chosen.excluded, job.recipe.evaluate.depth
     began = time.monotonic()
     pages = encode_readings(model, texts, settings, job.cache / "vectors", progress)
     middle = time.monotonic()
@@ -124,10 +124,10 @@ def _score_texts(job: Job, settings: ModelRecipe, model: Any, texts: dict[str, s
     ended = time.monotonic()
     full = queries.shape[1]
     sizes = [full, *sorted({size for size in job.recipe.compare.dimensions if size < full}, reverse=True)]
-    runs = {size: rank_pages(list(asked), queries, pages, dimension=size, depth=depth) for size in sizes}
+    runs = {size: rank_pages(list(asked), queries, pages, dimension=size, depth=depth, exclude=out) for size in sizes}
     vectors = len(pages.vectors) / len(pages.ids)
     return ModelScores(
-        by_dimension={size: score_run(run, job.chosen.qrels) for size, run in runs.items()},
+        by_dimension={size: score_run(run, job.chosen.qrels, out) for size, run in runs.items()},
         run=runs[full],
         vectors_per_page=vectors,
         bytes_per_page=4 * full * vectors,
@@ -163,7 +163,7 @@ def _judge_bm25(job: Job) -> Result:
     began = time.monotonic()
     index = BM25(texts)
     middle = time.monotonic()
-    run = index.search(job.chosen.queries, job.recipe.evaluate.depth)
+    run = index.search(job.chosen.queries, job.recipe.evaluate.depth, job.chosen.excluded)
     ended = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         index.save(Path(folder))
@@ -173,7 +173,7 @@ def _judge_bm25(job: Job) -> Result:
         run=run,
         kind="lexical",
         about=f"English stems, k1 1.5, b 0.75; {origin}",
-        scores=score_run(run, job.chosen.qrels),
+        scores=score_run(run, job.chosen.qrels, job.chosen.excluded),
         by_dimension={},
         parameters=None,
         dimension=None,

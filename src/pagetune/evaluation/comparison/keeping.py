@@ -63,11 +63,6 @@ def first_right(answers: list[str], qrels: Qrels, query: str) -> int | None:
 
 def read_answers(result: Result, folder: Path) -> Run | None:
     """The run of a result of this comparison, ties written apart; None where it was not kept."""
-    from urllib.parse import unquote
+    from pagetune.evaluation.trec import read_quoted
 
-    from pagetune.evaluation.trec import read_run
-
-    if result.kept is None:
-        return None
-    found = read_run(folder / (result.kept + RUN))
-    return {unquote(query): {unquote(page): s for page, s in pages.items()} for query, pages in found.items()}
+    return None if result.kept is None else read_quoted(folder / (result.kept + RUN))
