@@ -38,7 +38,6 @@ RECIPE = (
     "rerank.negatives=4",
     "rerank.max_tokens=192",
     "rerank.max_examples=2000",
-    "rerank.mask_probability=1",
     "mine.negatives=16",
 )
 """The reranker's keys that are not the recipe's defaults."""
