@@ -86,7 +86,8 @@ def test_with_dropout_it_is_upstream(make_case, name):
 @pytest.mark.parametrize("name", ["qwen", "router", "late"])
 def test_cut_by_tokens_over_all_columns_it_is_upstream(make_case, name):
     case = make_case(name, rows=4)
-    case.model.eval()
+    # In single precision upstream in other mini-batches is as far from itself as is allowed here.
+    case.model.eval().double()
     expected = measured(case, case.upstream(2), case.preprocessed())
     with Feeder(case.preparer(), workers=1) as feeder:
         for budget in (Budget(tokens=130), Budget(tokens=200, keep_bytes=some(case))):
