@@ -74,7 +74,7 @@ def once(
     for name, model in models.items():
         images = PageImages({page: page for page in pages}, pages.__getitem__, lambda page: pages[page].size)
         vectors = encode_pictures(model, images, ModelRecipe(encode_batch=BATCH))
-        asked = encode_texts(model, list(queries.values()), batch_size=BATCH)
+        asked = encode_texts(model, list(queries.values()))
         grids[name] = deployment_grid(list(queries), asked, vectors, qrels, dimensions=DIMENSIONS)
         for dimension in DIMENSIONS:
             run = rank_pages(list(queries), asked, vectors, dimension=dimension)
