@@ -100,6 +100,30 @@ def test_a_reranker_of_text_learns(text_folder, tmp_path, loss, epochs):
     assert evaluated == [60 * epoch for epoch in range(epochs + 1)], "before, and after every epoch"
 
 
+def test_light_is_trained_found_ended_and_saved(tmp_path):
+    from pagetune.models.loading import WHEEL
+    from pagetune.models.reranker_saving import save_reranker
+
+    pytest.importorskip(WHEEL)
+    settings = recipe("light", learning_rate=5e-5, batch_size=16)
+    one_way = ("text_to_image",)
+    train, judged = text_lists(16, 1, one_way), text_lists(4, 7, one_way)
+    pairs = [(each.asked, text) for each in judged.lists["text_to_image"] for text in each.candidates]
+    scores = []
+    for _ in range(2):
+        model = load_reranker(settings.rerank)
+        untrained = model.predict(pairs)
+        report = fit_reranker(model, train, RerankEvaluator(judged), settings, tmp_path / "checkpoints")
+        scores.append(model.predict(pairs))
+    assert np.abs(scores[0] - untrained).max() > 1e-3
+    np.testing.assert_allclose(scores[1], scores[0], atol=1e-6)
+    assert report.fit.steps == 4
+    save_reranker(model, tmp_path / "saved", settings, pairs)
+    again = load_reranker(settings.rerank, tmp_path / "saved")
+    np.testing.assert_allclose(again.predict(pairs), scores[0], atol=1e-5)
+    assert "trust_remote_code=True" in (tmp_path / "saved" / "README.md").read_text(), "as its last module is ours"
+
+
 def test_killed_and_continued_it_ends_as_if_it_had_not_been(text_folder, tmp_path):
     settings = recipe(text_folder, epochs=1.0, eval_fraction=0.2)
 

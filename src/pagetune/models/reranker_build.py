@@ -36,17 +36,24 @@ def load_saved(spec: RerankSpec) -> CrossEncoder:
     try:
         with quiet():
             folder = Path(spec.name)
-            modules = read_json(folder / "modules.json")
-            if not names_own(modules):
-                return CrossEncoder(spec.name, **spec.base.arguments())
-            loaded = load_modules(folder, modules, model_kwargs=spec.base.model_arguments())
-            config = read_json(folder / "config_sentence_transformers.json") or {}
-            kept = {key: config[key] for key in ("prompts", "default_prompt_name") if key in config}
-            return CrossEncoder(modules=loaded, num_labels=1, **kept)
+            if names_own(read_json(folder / "modules.json")):
+                return load_own(folder, model_kwargs=spec.base.model_arguments())
+            return CrossEncoder(spec.name, **spec.base.arguments())
     except ModelError:
         raise
     except Exception as error:
         raise _refused(spec, error) from error
+
+
+def load_own(folder: Path, device: str | None = None, **transformer: Any) -> CrossEncoder:
+    """A reranker whose folder names a module of Pagetune's; `transformer`: keyword arguments of the one that holds the
+    weights."""
+    from sentence_transformers import CrossEncoder
+
+    loaded = load_modules(folder, read_json(folder / "modules.json"), **transformer)
+    config = read_json(folder / "config_sentence_transformers.json") or {}
+    kept = {key: config[key] for key in ("prompts", "default_prompt_name") if key in config}
+    return CrossEncoder(modules=loaded, num_labels=1, device=device, **kept)
 
 
 def build_reranker(spec: RerankSpec, recipe: RerankRecipe) -> CrossEncoder:

@@ -104,12 +104,16 @@ def load_weights(model: Any, checkpoint: Path) -> None:
 def _load(model: Any, checkpoint: Path) -> Any:
     """A checkpoint as a model, beside the one that is trained: on the CPU, trusting whom that one trusts."""
     from pagetune.models.loading import load_folder
+    from pagetune.models.own_modules import names_own, read_json
     from pagetune.models.page_reader import PageReader
     from pagetune.models.quiet import quiet
+    from pagetune.models.reranker_build import load_own
 
     if isinstance(model[0], PageReader):
         return load_folder(checkpoint)
     with quiet():
+        if names_own(read_json(checkpoint / "modules.json")):
+            return load_own(checkpoint, device="cpu")
         trust = bool(getattr(model, "trust_remote_code", False))
         return type(model)(str(checkpoint), device="cpu", trust_remote_code=trust, local_files_only=True)
 
