@@ -88,7 +88,7 @@ def test_documents_get_a_system_more_whose_weight_validation_chose(
     use = load_use(pipeline.workspace, pipeline.recipe)
     assert use is not None
     assert use.mixture.queries == 10
-    assert f"weight {use.mixture.weight:g}, the best on 10 validation queries" in found.conditions.reranked
+    assert f"weight {use.mixture.weight:g}, chosen on 10 validation queries" in found.conditions.reranked
     assert "the first 6 pages of BM25+tuned" in found.conditions.reranked
     for query, scores in found.systems["reranked"].run.items():
         before = ranking(report.systems["BM25+tuned"].run[query])

@@ -213,7 +213,7 @@ class RerankRecipe(Section):
     seed: int = Field(17, description="order, negatives and dropout in training")
     depth: int = Field(50, ge=2, description="pages of the shortlist that are reranked")
     weight: Annotated[float, Field(ge=0, le=1)] | Literal["auto"] = Field(
-        "auto", description="of the reranker against the shortlist's own scores; auto: the best on validation"
+        "auto", description="of the reranker against the shortlist's own scores; auto: chosen on validation"
     )
     deadline: float | None = Field(
         None, gt=0, description="seconds a search may rerank; the rest keeps the shortlist's order; none: no limit"

@@ -165,7 +165,7 @@ def rerank_dataset(
 def rerank_report(
     pipeline: Pipeline, report: EvaluationReport, reranker: Any, test: Asked, validation: Asked | None
 ) -> EvaluationReport:
-    """The report with the reranked system, its weight the recipe's, or the best on validation; that is kept."""
+    """The report with the reranked system, its weight the recipe's, or chosen on validation; that is kept."""
     recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
     if fit_use(pipeline, reranker, validation) is None and not has_use(workspace, pipeline.recipe):
         settled_use(workspace, pipeline.recipe).save(workspace, pipeline.recipe)

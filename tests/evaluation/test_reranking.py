@@ -76,6 +76,8 @@ def test_the_weight_is_the_best_on_validation_and_rests_on_its_neighbours() -> N
     assert choose_weight(run, wrong, qrels).weight == 0
     assert choose_weight(run, right, {}) == Mixture(0.5)
     assert "20 validation queries" in chosen.about
+    one = {query: odds if query == "q7" else {} for query, odds in right.items()}
+    assert choose_weight(run, one, qrels).weight == 0, "one query alone is no reason to trust it"
 
 
 def test_validation_says_how_probable_a_score_makes_an_answer() -> None:

@@ -39,7 +39,7 @@ class Mixture:
             return f"weight {self.weight:g}, as given"
         if not self.queries:
             return f"weight {self.weight:g}, as there were no validation queries to choose it on"
-        return f"weight {self.weight:g}, the best on {self.queries} validation queries ({self.gain:+.3f} there)"
+        return f"weight {self.weight:g}, chosen on {self.queries} validation queries ({self.gain:+.3f} there)"
 
 
 @dataclass(frozen=True, slots=True)
