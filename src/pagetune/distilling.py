@@ -35,15 +35,14 @@ def open_teacher(workspace: Workspace, recipe: Recipe) -> Any:
     trained: a backbone alone scores by chance."""
     from pagetune.models.reranker import load_reranker
     from pagetune.models.reranker_specs import resolve_reranker
-    from pagetune.recipe import RerankRecipe
+    from pagetune.rerank_stages import teacher_recipe
 
     name, own = recipe.fit.teacher, recipe.rerank
     assert name is not None, "asked where the recipe has a teacher"
     if name == OWN:
         check_teacher(workspace, recipe)
         return load_reranker(own, workspace.reranker)
-    kept = {key: getattr(own, key) for key in ("trust_remote_code", "dtype", "attention", "min_pixels", "max_pixels")}
-    published = RerankRecipe(name=name, max_tokens=own.max_tokens, **kept)
+    published = teacher_recipe(own, name)
     if name == "light" or not resolve_reranker(published).saved:
         raise ModelError(
             f"fit.teacher={name!r} is no trained reranker, and scores by chance; name one, or train it "
@@ -107,7 +106,9 @@ def distil_documents(
 
     scored = _scored(pipeline, teacher, listed(*side_of(pipeline, teacher, data, pages)))
     del teacher
-    if seeing:
+    if not seeing and scored.pictures is None:
+        taught = scored  # Both read the passages that the base model, which the retriever begins as, cut.
+    elif seeing:
         from pagetune.examples.rerank_sides import PagePictures
 
         shown = PagePictures(store, data.masks, rendering(model))

@@ -88,14 +88,14 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
                 "rerank.loss=margin: the dataset has no column 'label' of scores; add it, or set rerank.teacher"
             )
         return train
-    teacher = load_reranker(_teacher(own, own.teacher))
+    teacher = load_reranker(teacher_recipe(own, own.teacher))
     workers = feeding_workers(recipe.fit, teacher) if train.pictures is not None else 0
     cache = pipeline.workspace.cache / "teacher"
     taught = teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
     return as_probabilities(taught) if own.loss == "bce" else taught
 
 
-def _teacher(own: RerankRecipe, name: str) -> RerankRecipe:
+def teacher_recipe(own: RerankRecipe, name: str) -> RerankRecipe:
     """The recipe that loads the teacher: its own template and prompts, the student's machine and pages."""
     from pagetune.recipe import RerankRecipe
 
@@ -111,7 +111,7 @@ def _check_teacher(own: RerankRecipe, model: Any) -> None:
 
     if own.teacher is None:
         return
-    spec = resolve_reranker(_teacher(own, own.teacher))
+    spec = resolve_reranker(teacher_recipe(own, own.teacher))
     if not spec.saved:
         raise ModelError(
             f"rerank.teacher={own.teacher} is no reranker yet: its head would be new, and its scores chance; name a "

@@ -9,7 +9,6 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -29,13 +28,14 @@ from pagetune.evaluation.comparison.compare import Compared, compare_models
 from pagetune.evaluation.comparison.entries import find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Kind, Result, make_grid, short_name
 from pagetune.evaluation.comparison.judging import Job, judge
-from pagetune.evaluation.comparison.keeping import read_answers, write_answers
+from pagetune.evaluation.comparison.keeping import RUN, beside, write_answers
 from pagetune.evaluation.comparison.labels import Label, place_labels
 from pagetune.evaluation.comparison.plots import count_of, drawn
 from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.comparison.worker import reason_of
 from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
 from pagetune.evaluation.ranking import ranking
+from pagetune.evaluation.trec import read_quoted
 from pagetune.examples.visual import load_eval_set
 from pagetune.models.passages import PageText
 from pagetune.models.presets import PRESETS, find_preset
@@ -230,9 +230,7 @@ def test_what_a_model_answered_lies_beside_its_result(tmp_path: Path) -> None:
     found = judge(job)
     place = tmp_path / "models" / "BM2.5 x-0123.json"
     write_answers(found, job.chosen, place)
-    kept = replace(found, kept="models/BM2.5 x-0123", run={})
-    again = read_answers(kept, tmp_path)
-    assert again is not None
+    again = read_quoted(beside(place, RUN))
     assert {query: [*pages] for query, pages in again.items()} == {q: ranking(p) for q, p in found.run.items()}
     rows = pq.read_table(tmp_path / "models" / "BM2.5 x-0123.parquet").to_pylist()
     assert [(row["query-id"], row["corpus-ids"], row["rank"], row["first"]) for row in rows] == [
@@ -240,7 +238,6 @@ def test_what_a_model_answered_lies_beside_its_result(tmp_path: Path) -> None:
         ("r", ["b"], 1, "b"),
     ]
     assert "run" not in found.as_json()
-    assert read_answers(found, tmp_path) is None
 
 
 def test_words_that_were_read_are_used_for_slices_and_none_is_read_for_them(tmp_path: Path) -> None:

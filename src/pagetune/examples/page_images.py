@@ -118,7 +118,6 @@ def train_set_of_pages(
         negatives,
         name="pages",
         sizes={name: [page_size(store.page(page), bounds) for page in columns[name]] for name in shown},
-        found=tuple(columns),
         versions=versions,
         contents={
             name: [page_key(store.page(page), mask, bounds) for page, mask in zip(columns[name], drawn, strict=True)]

@@ -33,7 +33,6 @@ def train_set(triplets: Triplets) -> ImageTrainSet:
         negatives=len(triplets.slots),
         name=triplets.rows.name,
         sizes=sizes,
-        found=tuple(triplets.rows.columns),
         broken=tuple(triplets.broken.values()),
     )
 

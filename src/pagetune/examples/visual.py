@@ -60,7 +60,7 @@ class ImageTrainSet:
     `dataset` has the columns query (string), image, negative_0 … negative_{n-1} (Image, RGB when decoded), and label
     if there is one, in this order. `keys` has for each but label a list over the rows of content keys: the sha256 of
     the query's text or of the picture's encoded bytes. `sizes` has for each picture its width, height and bytes.
-    `found` are the columns of the source; `broken` says of each row left out why.
+    `broken` says of each row left out why.
     """
 
     dataset: Dataset
@@ -68,7 +68,6 @@ class ImageTrainSet:
     negatives: int
     name: str = "rows"
     sizes: dict[str, list[tuple[int, int, int]]] = field(default_factory=dict)
-    found: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
     versions: int = 1
     """How many times over the rows stand, drawn anew each time: an epoch is a part of them."""

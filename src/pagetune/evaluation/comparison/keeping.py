@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pagetune.evaluation.ranking import Qrels, Run, quoted, ranking, write_trec
+from pagetune.evaluation.ranking import Qrels, quoted, ranking, write_trec
 from pagetune.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -59,10 +59,3 @@ def _table(result: Result, chosen: JudgedImages) -> pyarrow.Table:
 def first_right(answers: list[str], qrels: Qrels, query: str) -> int | None:
     """The place, from 1, of the first page of a grade above 0; None where none was found."""
     return next((place for place, page in enumerate(answers, 1) if qrels[query].get(page, 0) > 0), None)
-
-
-def read_answers(result: Result, folder: Path) -> Run | None:
-    """The run of a result of this comparison, ties written apart; None where it was not kept."""
-    from pagetune.evaluation.trec import read_quoted
-
-    return None if result.kept is None else read_quoted(folder / (result.kept + RUN))
