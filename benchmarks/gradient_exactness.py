@@ -8,8 +8,9 @@ model is dense: the loss, and the gradient of every parameter by its norm, again
   upstream has them, and references through worker processes.
 - Without dropout, which other mini-batches draw otherwise: random budgets of tokens, items and graphs over all columns,
   every direction, partition and hardness weighting of the loss, and pages that stand several times in the batch. Other
-  mini-batches round otherwise: what upstream differs from itself by, at other sizes, is printed beside; and the same in
-  double precision, where rounding is out of sight.
+  mini-batches round otherwise, and how much depends on the processor: what upstream differs from itself by, at other
+  sizes, is measured beside, and where that is more than the claim it is what the engine may differ by. The same in
+  double precision, where rounding is out of sight, to a millionth.
 - In two gloo processes with DistributedDataParallel: each by itself, gathered, and with gradients accumulated.
 """
 
@@ -30,6 +31,8 @@ from pagetune.training.feeding import Feeder
 from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
 
 CLAIM = 1e-5
+DOUBLE = 1e-6
+"""In double precision; parts stay single: upstream's MaxSim, a processor's pixels."""
 ROWS, MINI = 8, 2
 BUDGETS = 12
 OPTIONS: list[dict[str, Any]] = [
@@ -40,6 +43,8 @@ OPTIONS: list[dict[str, Any]] = [
     {"hardness_mode": "all_negatives", "hardness_strength": 5.0},
 ]
 Side = tuple[float, dict[str, torch.Tensor]]
+Check = tuple[str, float, float]
+"""What was compared, how far apart it is, and how far it may be."""
 
 
 def off(expected: Side, found: Side) -> float:
@@ -47,22 +52,22 @@ def off(expected: Side, found: Side) -> float:
     return max(abs(found[0] - expected[0]) / abs(expected[0]), apart(expected[1], found[1]))
 
 
-def with_the_same_dropout(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
+def with_the_same_dropout(case: Case, feeder: Feeder) -> Iterator[Check]:
     with_dropout(case.model)
     expected = measured(case, case.upstream(MINI), case.preprocessed())
     other = measured(case, case.upstream(MINI), case.preprocessed(), seed=6)
     if off(expected, other) < 0.01:
         sys.exit("dropout is off: nothing would be shown")
     engine = StreamingCachedLoss(case.upstream(MINI), Budget(items=MINI, keep_bytes=10**12))
-    yield "preprocessed, all graphs kept", off(expected, measured(case, engine, case.preprocessed()))
+    yield "preprocessed, all graphs kept", off(expected, measured(case, engine, case.preprocessed())), CLAIM
     graphs = sum(engine._bytes_a_token.values()) / len(engine._bytes_a_token) * engine.account.tokens
     for keep, name in ((0, "no"), (int(graphs / 2), "some"), (10**12, "all")):
         engine = StreamingCachedLoss(case.upstream(MINI), Budget(items=MINI, keep_bytes=keep))
         value = off(expected, measured(case, engine, case.referenced(feeder)))
-        yield f"references, {name} graphs kept ({engine.account.summary()['graphs_kept']:.0%})", value
+        yield f"references, {name} graphs kept ({engine.account.summary()['graphs_kept']:.0%})", value, CLAIM
 
 
-def with_any_budget(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
+def with_any_budget(case: Case, feeder: Feeder) -> Iterator[Check]:
     case.model.eval()
     rng = random.Random(17)
     lengths = [entry.length for column in case.referenced(feeder) for entry in column["input_ids"].entries]
@@ -78,39 +83,48 @@ def with_any_budget(case: Case, feeder: Feeder) -> Iterator[tuple[str, float]]:
 
     expected = measured(case, case.upstream(MINI), case.preprocessed())
     others = [measured(case, case.upstream(size), case.preprocessed()) for size in (1, 3, ROWS)]
-    print(f"  (upstream from itself at other mini-batch sizes: {max(off(expected, other) for other in others):.1e})")
-    yield f"{BUDGETS} random budgets", worst([drawn() for _ in range(BUDGETS)])
+    itself = max(off(expected, other) for other in others)
+    print(f"  (upstream from itself at other mini-batch sizes: {itself:.1e})")
+    allowed = max(CLAIM, itself)
+    yield f"{BUDGETS} random budgets", worst([drawn() for _ in range(BUDGETS)]), allowed
     if not case.late:
-        yield f"{len(OPTIONS)} forms of the loss", max(worst([drawn()], **options) for options in OPTIONS)
+        yield f"{len(OPTIONS)} forms of the loss", max(worst([drawn()], **options) for options in OPTIONS), allowed
     case.columns[2][1] = case.columns[2][5] = case.columns[1][0]
     case.columns[2][2] = case.columns[1][7]
     seen: dict[int, str] = {}
     keys = [[seen.setdefault(id(content), f"content {len(seen)}") for content in column] for column in case.columns]
-    yield "3 pages a second time in the batch", worst([drawn() for _ in range(3)], keys)
+    yield "3 pages a second time in the batch", worst([drawn() for _ in range(3)], keys), allowed
     case.model.double()
-    yield "the same in double precision", worst([drawn() for _ in range(3)], keys)
+    yield "the same in double precision", worst([drawn() for _ in range(3)], keys), DOUBLE
     case.model.float()
 
 
 def main() -> int:
-    worst = 0.0
+    checks: list[Check] = []
+
+    def show(check: Check) -> None:
+        said, value, allowed = check
+        print(f"  {said}: {value:.1e}{'' if value <= allowed else f', more than {allowed:.1e}'}", flush=True)
+        checks.append(check)
+
     with tempfile.TemporaryDirectory() as folder:
         for name, make in CASES.items():
             case = make(Path(folder) / name, ROWS)
             parameters = sum(each.numel() for each in case.model.parameters())
             print(f"{name}: {parameters / 1e6:.1f}M parameters in {len([*case.model.parameters()])}")
-            for check in (with_the_same_dropout, with_any_budget):
+            for compare in (with_the_same_dropout, with_any_budget):
                 with Feeder(case.preparer(), workers=2) as feeder:
-                    for said, value in check(case, feeder):
-                        worst = max(worst, value)
-                        print(f"  {said}: {value:.1e}")
+                    for check in compare(case, feeder):
+                        show(check)
         print("two processes")
         for said, value in _two_processes.compare(["qwen", "late"], Path(folder)).items():
-            worst = max(worst, value)
-            print(f"  {said}: {value:.1e}")
+            show((said, value, CLAIM))
+    holds = all(value <= allowed for _, value, allowed in checks)
+    most, allowed = max((value, allowed) for _, value, allowed in checks)
     print(f"a parameter's gradient under {ROUNDING:g} of the whole is measured against that: it is rounding")
-    print(f"at most {worst:.1e} from upstream, claim {CLAIM:.0e}: {'holds' if worst <= CLAIM else 'FAILS'}")
-    return 0 if worst <= CLAIM else 1
+    beside = f" (upstream from itself as much as {allowed:.1e})" if allowed > CLAIM else ""
+    print(f"at most {most:.1e} from upstream{beside}, claim {CLAIM:.0e}: {'holds' if holds else 'FAILS'}")
+    return 0 if holds else 1
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ from pagetune.training.feeding import Feeder
 from pagetune.training.gradient_cache import Budget, StreamingCachedLoss
 from pagetune.training.memory import GraphMeter
 
-EXACT = 1e-5
+EXACT = 1e-6
+"""Of double precision, with parts that stay single: upstream's MaxSim, a processor's pixels."""
 ALL = 10**12
 
 OPTIONS = [
@@ -32,16 +33,28 @@ OPTIONS = [
 
 
 @pytest.fixture
+def make_case(make_case):
+    """In double precision: how much single precision rounds depends on the mini-batches and on the processor."""
+
+    def made(name, **sizes):
+        case = make_case(name, **sizes)
+        case.model.double()
+        return case
+
+    return made
+
+
+@pytest.fixture
 def late_reader(make_case):
     case = make_case("late_reader")
-    case.model.eval().double()  # So that rounding, which depends on the mini-batches, is hardly in sight.
+    case.model.eval()
     return case
 
 
 @pytest.fixture
 def qwen(make_case):
     case = make_case("qwen", rows=4)
-    case.model.eval().double()
+    case.model.eval()
     return case
 
 
@@ -86,8 +99,7 @@ def test_with_dropout_it_is_upstream(make_case, name):
 @pytest.mark.parametrize("name", ["qwen", "router", "late"])
 def test_cut_by_tokens_over_all_columns_it_is_upstream(make_case, name):
     case = make_case(name, rows=4)
-    # In single precision upstream in other mini-batches is as far from itself as is allowed here.
-    case.model.eval().double()
+    case.model.eval()
     expected = measured(case, case.upstream(2), case.preprocessed())
     with Feeder(case.preparer(), workers=1) as feeder:
         for budget in (Budget(tokens=130), Budget(tokens=200, keep_bytes=some(case))):
@@ -112,7 +124,6 @@ def test_every_option_of_the_loss(reader, options):
 def test_any_lengths_and_budgets(reader, lengths, tokens, items, keep):
     columns = [[f"a{row} " * length for row, length in enumerate(column)] for column in zip(*lengths, strict=True)]
     case = replace(reader, columns=columns)
-    case.model.double()  # So that rounding, which depends on the mini-batches, is out of sight.
     expected = measured(case, case.upstream(64), case.preprocessed())
     budget = Budget(tokens, items or (None if tokens else 3), keep_bytes=keep)
     with Feeder(case.preparer(), workers=0) as feeder:
@@ -196,7 +207,7 @@ def test_without_gradients_the_loss_is_the_same(reader):
 @pytest.mark.parametrize("inside", [True, False], ids=["backward inside autocast", "backward outside"])
 def test_under_autocast_it_is_upstream_as_far_as_it_goes(make_case, inside):
     case = make_case("reader")
-    with_dropout(case.model)
+    with_dropout(case.model).float()
     exact = measured(case, case.upstream(2), case.preprocessed())[1]
     found = []
     for loss in (case.upstream(2), streaming(case, budget=Budget(items=2, keep_bytes=some(case)))):
@@ -213,7 +224,7 @@ def test_under_autocast_it_is_upstream_as_far_as_it_goes(make_case, inside):
     for gradients in (theirs, ours):
         assert all(each.dtype == torch.float32 for each in gradients.values())
     if inside:
-        assert apart(theirs, ours) < EXACT
+        assert apart(theirs, ours) < 1e-4  # In single precision.
     # Upstream's second pass knows nothing of an autocast that was left; the engine's is the one of the first pass.
     assert overall(exact, ours) < 0.3
     assert overall(exact, ours) < 1.5 * overall(exact, theirs) or not inside

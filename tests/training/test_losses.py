@@ -33,6 +33,7 @@ def value(case, fit: FitRecipe, *, cached: bool) -> float:
 
 @pytest.mark.parametrize("keys", OTHERS, ids=lambda keys: "-".join(map(str, keys.values())))
 def test_every_key_changes_the_loss_the_same_with_the_cache_and_without(reader, keys):
+    reader.model.double()
     plain, other = FitRecipe(matryoshka=(32, 8)), FitRecipe(matryoshka=(32, 8), **keys)
     assert value(reader, other, cached=True) != pytest.approx(value(reader, plain, cached=True), rel=1e-3)
     assert value(reader, other, cached=True) == pytest.approx(value(reader, other, cached=False), rel=1e-5)
