@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +137,25 @@ def test_a_page_too_large_for_the_memory_says_so_and_a_larger_trial_only_ends_th
     monkeypatch.setattr(Vectors, "forward", scarce(0))
     with pytest.raises(torch.OutOfMemoryError):
         measure(model, Vectors, prepare, pages, route)
+
+
+def test_a_disturbed_run_does_not_end_the_search(model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds of each run by pages: another program came between in the runs of 10 s."""
+    seconds = {1: [0.1, 0.1, 0.1], 2: [10.0], 4: [0.3, 10.0], 8: [0.4, 0.5, 0.4], 16: [0.79, 10.0], 32: [10.0]}
+    runs = {items: iter(each) for items, each in seconds.items()}
+    own = budget._try
+
+    def timed(*given: Any) -> Trial:
+        trial = own(*given)
+        return replace(trial, seconds=next(runs[trial.items], 0.1 if trial.items == 1 else 10.0))
+
+    monkeypatch.setattr(budget, "_try", timed)
+    page = Reference(Image.new("RGB", (64, 64)), "a", 20)
+    found, trials = measure(
+        model, Vectors, Preparer(model.preprocess, lambda place: place), [page], Route(pictures=True)
+    )
+    assert [trial.items for trial in trials] == [1, 2, 4, 8]
+    assert found.tokens == 8 * page.length
 
 
 def test_the_budget_is_measured_as_training_has_the_model(model: Any, train: ImageTrainSet) -> None:

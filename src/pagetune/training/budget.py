@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -19,6 +20,13 @@ WORTH = 1.05
 
 MOST = 64
 """Pages in a mini-batch, at most."""
+
+RUNS, LONG = 3, 1.0
+"""A size is run so often and its fastest time counts, as long as it takes under so many seconds in all: beside other
+programs a single short run says little."""
+
+GIVE_UP = 2
+"""So many sizes in a row that are no faster end the search."""
 
 SPARE = 0.9
 """The share of a GPU's memory that is planned with: allocators fragment, and lengths were estimated."""
@@ -57,8 +65,9 @@ def measure(
     """The budget for this model and device, and what was tried.
 
     The longest of `pages` goes through the model in ones, twos, fours … until the time a token no longer falls or half
-    of the `room` is taken; or only so many at once, where `items` says so. What a kept graph may take is what is left
-    of the room (`left_for_graphs`). The model has to be as training has it (`loop.as_trained`). Weights, gradients and
+    of the `room` is taken; or only so many at once, where `items` says so. The last trial that is given back is the one
+    of the budget: the smallest that is nearly as fast as any. What a kept graph may take is what is left of the room
+    (`left_for_graphs`). The model has to be as training has it (`loop.as_trained`). Weights, gradients and
     random state are as before. Raises the out-of-memory error of a single page, or of the `items`.
     """
     device = model.device
@@ -72,20 +81,21 @@ def measure(
             _try(model, kind, prepare, longest, route, 1, device)  # Not counted: the first run of everything is slower.
             for size in sizes:
                 try:
-                    trials.append(_try(model, kind, prepare, longest, route, size, device))
+                    trials.append(_fastest(partial(_try, model, kind, prepare, longest, route, size, device)))
                 except Exception as error:
                     if not is_out_of_memory(error) or not trials:
                         raise
                     forget_frames(error)
                     release(device)
                     break
-                if len(trials) > 1 and trials[-2].seconds / trials[-2].tokens < WORTH * _pace(trials[-1]):
-                    trials.pop()
+                if _given_up(trials):
                     break
                 if max(trials[-1].peak_bytes, trials[-1].graph_bytes) > free / 4:
                     break
     finally:
         model.zero_grad(set_to_none=True)
+    best = min(map(_pace, trials))
+    trials = trials[: 1 + next(place for place, trial in enumerate(trials) if _pace(trial) <= WORTH * best)]
     chosen = trials[-1]
     return Budget(tokens=chosen.tokens, keep_bytes=left_for_graphs(free, device, chosen)), trials
 
@@ -116,6 +126,19 @@ def _devices(model: Any) -> list[torch.device]:
 
 def _pace(trial: Trial) -> float:
     return trial.seconds / trial.tokens
+
+
+def _given_up(trials: Sequence[Trial]) -> bool:
+    """None of the last sizes was faster than what was tried before them."""
+    before, last = trials[:-GIVE_UP], trials[-GIVE_UP:]
+    return bool(before) and min(map(_pace, before)) < WORTH * min(map(_pace, last))
+
+
+def _fastest(run: Callable[[], Trial]) -> Trial:
+    found = [run()]
+    while len(found) < RUNS and sum(trial.seconds for trial in found) < LONG:
+        found.append(run())
+    return min(found, key=_pace)
 
 
 def _try(
