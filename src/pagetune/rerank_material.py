@@ -102,9 +102,9 @@ def side_of(
 def passages_of(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]) -> PageSide:
     """Pages by the passage that the base model, whose vectors mining kept, finds nearest to the query; where that cuts
     none, `model` cuts them."""
+    from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.examples.rerank_sides import PagePassages
     from pagetune.models.loading import load_model
-    from pagetune.models.page_pairs import EveryPassage
     from pagetune.reranking import words_of
     from pagetune.stages import encode, encode_asked
 
