@@ -7,6 +7,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pagetune.workspace import command
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -260,7 +262,8 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
     if workspace.finished("fit") is None:
         known = f"the {train.negatives} that rows have, and " if train.negatives else ""
         pipeline.progress.say(
-            f"rerank: no model of the workspace's own mines negatives: {known}random ones (pagetune fit first, for one)"
+            f"rerank: no model of the workspace's own mines negatives: {known}random ones "
+            f"(pagetune {command('fit')} first, for one)"
         )
         draw = random.Random(recipe.rerank.seed)
         pages = rows.held_out_pages
