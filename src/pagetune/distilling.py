@@ -128,7 +128,7 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
     from pagetune.models.reranker import sees
     from pagetune.rerank_material import rank_rows
     from pagetune.training.distillation import check_student
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     check_student(model, recipe, pictures=True)
@@ -187,7 +187,7 @@ def _judge_of_documents(
 ) -> Judge | None:
     from pagetune.stages import judged_pages
     from pagetune.training.distillation import plan_taught
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
     from pagetune.training.trainer import validation_evaluator
 
     recipe = pipeline.recipe
@@ -211,7 +211,7 @@ def _finish(
     from pagetune.finish import finish_model
     from pagetune.models.card import without_place
     from pagetune.training.distillation import distil
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     told = ", ".join(f"{count} {name}" for name, count in taught.mix[DIRECTION].items() if name != "lists")

@@ -29,7 +29,7 @@ def finish_model(
     from pagetune.models.card import CardFacts
     from pagetune.models.saving import ADAPTER, CARD, push, save_finished
     from pagetune.search.stored import through_index
-    from pagetune.training.images import choose_dimension
+    from pagetune.training.image_judging import choose_dimension
     from pagetune.workspace import folder_digest
 
     recipe, folder = pipeline.recipe, pipeline.workspace.model
