@@ -30,7 +30,7 @@ from pathlib import Path
 from typing import Any
 
 from _typeset import typeset
-from pagetune.models.hardware import keep_freed_memory
+from pagetune.machine import keep_freed_memory
 from pagetune.pages.assembly import PageParts
 from pagetune.pages.geometry import fit
 from pagetune.pages.pdf import PdfFile

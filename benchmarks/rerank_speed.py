@@ -25,8 +25,8 @@ import numpy as np
 from PIL import Image
 
 from _tiny_reranker import tiny_qwen3_vl_reranker
-from pagetune.models.hardware import keep_freed_memory
-from pagetune.models.pair_scoring import Scores, score_pairs
+from pagetune.evaluation.pair_scoring import Scores, score_pairs
+from pagetune.machine import keep_freed_memory
 from pagetune.models.quiet import quiet
 from pagetune.models.reranker import load_reranker
 from pagetune.recipe import RerankRecipe

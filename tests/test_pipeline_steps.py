@@ -155,6 +155,21 @@ def test_after_a_refused_fit_nothing_uses_the_model_of_before(
     Pipeline(folder / "ws").workspace.check("fit")
 
 
+@pytest.mark.parametrize(("failed", "kind"), [("fit", "reranker"), ("rerank", "retriever")])
+def test_the_fix_that_is_named_trains_what_failed_whatever_else_the_workspace_trains(
+    folder: Path, made: Made, failed: str, kind: str
+) -> None:
+    _run(folder, made)
+    workspace = Pipeline(folder / "ws").workspace
+    workspace.recipe_file.write_text(load_recipe(None, [f"kind={kind}"]).to_yaml())
+    workspace.fail(failed, "it is too large")
+    with pytest.raises(WorkspaceError) as found:
+        workspace.check(failed)
+    _, verb, *arguments = str(found.value).rpartition("run: ")[2].removesuffix(")").split()
+    steps = CliRunner().invoke(app, [verb, *arguments, "--dry-run", "--json"])
+    assert json.loads(steps.stdout)[-1]["stage"] == failed
+
+
 def test_a_stage_that_was_killed_is_not_finished_by_an_older_recipe(folder: Path, made: Made) -> None:
     _run(folder, made)
     made.killed = "fit"

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+from _tiny import tiny_text_encoder
+from pagetune import rerank_material
 from pagetune.examples.rerank import Mix, lists_of_examples
+from pagetune.recipe import ModelRecipe
 from pagetune.records import Example, Query
-from pagetune.rerank_material import answers_of
+from pagetune.rerank_material import Base, answers_of
 from topics import make_page, topic_text
+
+
+def test_a_small_base_model_is_loaded_once_and_a_large_one_again_after_training(tmp_path, monkeypatch):
+    base = Base(ModelRecipe(name=str(tiny_text_encoder(tmp_path / "model"))))
+    base.make_room()
+    model = base.model
+    base.make_room()
+    assert base.model is model
+    monkeypatch.setattr(rerank_material, "HELD", 0)
+    base.make_room()
+    assert base.model is not model
 
 
 class ByName:

@@ -20,6 +20,7 @@ from pagetune import Pipeline, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import DataError, ModelError, RecipeError
 from pagetune.evaluation.rerank_use import use_of
+from pagetune.models import loading
 from pagetune.models.reranker import load_reranker, task_prompt
 from pagetune.recipe import Recipe
 from test_pipeline import SMALL, _documents
@@ -187,13 +188,16 @@ def test_a_teacher_that_has_learned_nothing_or_is_blind_is_refused(
         Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", f"rerank.teacher={text}")).fit()
 
 
-def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path) -> None:
+def test_documents_train_a_reranker_of_text_by_the_verb_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = tiny_text_reranker(tmp_path / "text", hidden=32, layers=1, heads=2)
     workspace = tmp_path / "ws"
     keys = [*SMALL, "kind=reranker", f"rerank.name={name}", "rerank.epochs=1", "rerank.max_examples=20"]
     documents = ["-d", str(_documents(tmp_path / "documents")), "-w", str(workspace), "--json", "-q"]
+    load, loaded = loading.load_model, []
+    monkeypatch.setattr(loading, "load_model", lambda *given: loaded.append(given) or load(*given))
     done = CliRunner().invoke(app, ["fit", *keys, "rerank.max_tokens=96", "rerank.learning_rate=1e-3", *documents])
     assert done.exit_code == 0, done.stderr
+    assert len(loaded) == 2, "the base model to mine, and once for all that the reranker needs of it"
     summary = json.loads(done.stdout)
     assert summary["architecture"] == "text"
     assert not (workspace / "model").exists(), "no retriever was trained"

@@ -128,7 +128,10 @@ def test_a_stage_is_finished_when_it_says_so(workspace):
     assert workspace.finished("read") is None
 
 
-@pytest.mark.parametrize(("stage", "verb"), [("rerank", "fit kind=reranker"), ("evaluate", "evaluate")])
+@pytest.mark.parametrize(
+    ("stage", "verb"),
+    [("fit", "fit kind=retriever"), ("rerank", "fit kind=reranker"), ("evaluate", "evaluate")],
+)
 def test_a_stage_that_failed_is_said_with_the_verb_that_runs_it(workspace, stage, verb):
     workspace.check(stage)
     workspace.fail(stage, "it is too large")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import WorkspaceError
+from pagetune.workspace import command
 
 if TYPE_CHECKING:
     from pagetune.evaluation.grid import DeploymentGrid
@@ -101,7 +102,9 @@ def encode_tuned(pipeline: Pipeline) -> Encoding:
 
     workspace = pipeline.workspace.open()
     if not (workspace.model / "modules.json").is_file():
-        raise WorkspaceError(f"{workspace.root}: there is no tuned model yet; run: pagetune fit -w {workspace.root}")
+        raise WorkspaceError(
+            f"{workspace.root}: there is no tuned model yet; run: pagetune {command('fit')} -w {workspace.root}"
+        )
     workspace.check("fit")
     model = whole(load_model(pipeline.recipe.model, workspace.model))
     return _of_dataset(pipeline, model) if pipeline.recipe.dataset.train else _of_documents(pipeline, model)

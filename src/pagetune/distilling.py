@@ -75,7 +75,7 @@ def distil_documents(
     from pagetune.examples.rerank import Mix, lists_of_examples
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
-    from pagetune.rerank_material import answers_of, passages_of, side_of
+    from pagetune.rerank_material import Base, answers_of, passages_of, side_of
     from pagetune.stages import by_image
     from pagetune.training.choice import choose_examples
     from pagetune.training.distillation import check_student
@@ -104,7 +104,7 @@ def distil_documents(
             pictures=pictures,
         )
 
-    scored = _scored(pipeline, teacher, listed(*side_of(pipeline, teacher, data, pages)))
+    scored = _scored(pipeline, teacher, listed(*side_of(pipeline, teacher, data, pages, Base(recipe.model))))
     del teacher
     if not seeing and scored.pictures is None:
         taught = scored  # Both read the passages that the base model, which the retriever begins as, cut.
@@ -114,7 +114,7 @@ def distil_documents(
         shown = PagePictures(store, data.masks, rendering(model))
         taught = _labelled_as(listed(shown, shown), scored)
     else:
-        taught = _labelled_as(listed(passages_of(pipeline, model, data, pages), None), scored)
+        taught = _labelled_as(listed(passages_of(pipeline, model, data, pages, Base(recipe.model)), None), scored)
     judge = _judge_of_documents(pipeline, model, taught, data, pages, seeing=seeing)
     about = {"documents": len(store.documents()), "pages": len(store.pages())}
     return _finish(pipeline, model, taught, judge, about, None)
@@ -128,7 +128,7 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
     from pagetune.models.reranker import sees
     from pagetune.rerank_material import rank_rows
     from pagetune.training.distillation import check_student
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     check_student(model, recipe, pictures=True)
@@ -187,7 +187,7 @@ def _judge_of_documents(
 ) -> Judge | None:
     from pagetune.stages import judged_pages
     from pagetune.training.distillation import plan_taught
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
     from pagetune.training.trainer import validation_evaluator
 
     recipe = pipeline.recipe
@@ -211,7 +211,7 @@ def _finish(
     from pagetune.finish import finish_model
     from pagetune.models.card import without_place
     from pagetune.training.distillation import distil
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     told = ", ".join(f"{count} {name}" for name, count in taught.mix[DIRECTION].items() if name != "lists")

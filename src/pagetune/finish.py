@@ -25,11 +25,11 @@ def finish_model(
     `pairs`: queries and the pages that answer them, to compare it on. `by_dimension` judges the model at every
     dimension, where the recipe lets that choose what it is truncated to.
     """
-    from pagetune.evaluation.machine import describe_machine
+    from pagetune.machine import describe_machine
     from pagetune.models.card import CardFacts
     from pagetune.models.saving import ADAPTER, CARD, push, save_finished
     from pagetune.search.stored import through_index
-    from pagetune.training.images import choose_dimension
+    from pagetune.training.image_judging import choose_dimension
     from pagetune.workspace import folder_digest
 
     recipe, folder = pipeline.recipe, pipeline.workspace.model

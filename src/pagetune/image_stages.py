@@ -25,7 +25,8 @@ def do_fit(pipeline: Pipeline) -> Summary:
     from pagetune.models.describe import describe
     from pagetune.models.loading import load_model
     from pagetune.models.specs import choice
-    from pagetune.training.images import ImageEvaluator, fit_images
+    from pagetune.training.image_judging import ImageEvaluator
+    from pagetune.training.images import fit_images
 
     recipe, workspace = pipeline.recipe, pipeline.workspace
     train = load_train_set(recipe.dataset)

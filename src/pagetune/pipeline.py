@@ -307,7 +307,8 @@ class Pipeline:
     def _summary(self, name: str) -> Summary:
         record = self.workspace.finished(name)
         if record is None:
-            raise WorkspaceError(f"{self.workspace.root}: stage {name} has not finished; run: pagetune {command(name)}")
+            root = self.workspace.root
+            raise WorkspaceError(f"{root}: stage {name} has not finished; run: pagetune {command(name)} -w {root}")
         summary: Summary = record["summary"]
         return summary
 

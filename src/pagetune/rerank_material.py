@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
+
+from pagetune.workspace import command
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import ImageTrainSet
     from pagetune.pipeline import Pipeline
+    from pagetune.recipe import ModelRecipe
     from pagetune.records import Page, Query
     from pagetune.reranking import Asked
 
@@ -25,6 +28,30 @@ Validation = Callable[[Any], "Asked | None"]
 
 Material = tuple["RerankSet", "RerankSet | None", dict[str, Any], Validation]
 """Lists to train on, shortlists to judge on, what the report says of the data, shortlists to settle its use on."""
+
+HELD = 2**28
+"""Bytes of the retriever's weights that are kept in memory while the reranker trains: `light` has 90 MB."""
+
+
+class Base:
+    """The retriever before it is tuned: loaded when it is first asked for, and once."""
+
+    def __init__(self, recipe: ModelRecipe) -> None:
+        self._recipe = recipe
+
+    @cached_property
+    def model(self) -> Any:
+        """As `load_model` loads it."""
+        from pagetune.models.loading import load_model
+
+        return load_model(self._recipe)
+
+    def make_room(self) -> None:
+        """Before another model trains: let a large one go. It is loaded again where it is asked for again."""
+        from pagetune.models.quantised import stored_bytes
+
+        if "model" in vars(self) and stored_bytes(self.model) > HELD:
+            del self.model
 
 
 def of_documents(pipeline: Pipeline, model: Any) -> Material:
@@ -46,7 +73,8 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         queries,
         recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
     )
-    side, pictures = side_of(pipeline, model, data, pages)
+    base = Base(recipe.model)
+    side, pictures = side_of(pipeline, model, data, pages, base)
     train = lists_of_examples(
         chosen,
         queries,
@@ -63,29 +91,31 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
     asked = _judged_queries(data, room, own.seed)
     judged = None
     if asked:
-        run = _first_stage(pipeline, asked, data, pages)
+        run = _first_stage(pipeline, base.model, asked, data, pages)
         grades = data.qrels("validation")
         judged = shortlists(asked, run, grades, side, own.directions, room, seed=own.seed, pictures=pictures)
     about = {"documents": len(store.documents()), "pages": len(pages)}
-    return train, judged, about, partial(_held_out, pipeline, data, pages)
+    base.make_room()
+    return train, judged, about, partial(_held_out, pipeline, base, data, pages)
 
 
-def _held_out(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page], reranker: Any) -> Asked | None:
+def _held_out(
+    pipeline: Pipeline, base: Base, data: RetrievalData, pages: Sequence[Page], reranker: Any
+) -> Asked | None:
     """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
     --rerank` settles it again on those of the tuned model."""
     from pagetune.evaluation.evaluate import Encoded
-    from pagetune.models.loading import load_model
     from pagetune.reranking import held_out
     from pagetune.stages import encode
 
     if not data.of("validation"):
         return None
-    base = load_model(pipeline.recipe.model)
-    return held_out(pipeline, reranker, base, Encoded([], encode(pipeline, base, pages, data.masks)), data, pages)
+    vectors = encode(pipeline, base.model, pages, data.masks)
+    return held_out(pipeline, reranker, base.model, Encoded([], vectors), data, pages)
 
 
 def side_of(
-    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]
+    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base
 ) -> tuple[PageSide, Pictures | None]:
     """Pages as this reranker takes them, in training as in use, and the pictures where it sees."""
     from pagetune.examples.rerank_sides import PagePictures
@@ -96,23 +126,21 @@ def side_of(
     if sees(model):
         shown = PagePictures(rendered_pages(pipeline.workspace, pipeline.recipe), data.masks, rendering(model))
         return shown, shown
-    return passages_of(pipeline, model, data, pages), None
+    return passages_of(pipeline, model, data, pages, base), None
 
 
-def passages_of(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page]) -> PageSide:
+def passages_of(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base) -> PageSide:
     """Pages by the passage that the base model, whose vectors mining kept, finds nearest to the query; where that cuts
     none, `model` cuts them."""
+    from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.examples.rerank_sides import PagePassages
-    from pagetune.models.loading import load_model
-    from pagetune.models.page_pairs import EveryPassage
     from pagetune.reranking import words_of
     from pagetune.stages import encode, encode_asked
 
-    base = load_model(pipeline.recipe.model)
     asked = {query.id: query.text for split in ("train", "validation") for query in data.of(split)}
-    vectors = dict(zip(asked, encode_asked(base, list(asked.values())), strict=True))
+    vectors = dict(zip(asked, encode_asked(base.model, list(asked.values())), strict=True))
     texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
-    reading = words_of(model, base, texts, encode(pipeline, base, pages, data.masks), vectors)
+    reading = words_of(model, base.model, texts, encode(pipeline, base.model, pages, data.masks), vectors)
     return PagePassages(reading.inputs, nearest_first=not isinstance(reading, EveryPassage))
 
 
@@ -141,16 +169,16 @@ def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:
     return random.Random(seed).sample(pool, min(len(pool), max(ENOUGH, 2 * room // DEPTH)))
 
 
-def _first_stage(pipeline: Pipeline, asked: Sequence[Query], data: RetrievalData, pages: Sequence[Page]) -> Run:
+def _first_stage(
+    pipeline: Pipeline, base: Any, asked: Sequence[Query], data: RetrievalData, pages: Sequence[Page]
+) -> Run:
     """The base model's ranking fused with BM25's, from the vectors that mining kept."""
     from pagetune.evaluation.retrieval import fuse, rank_pages
     from pagetune.examples.rerank_shortlists import DEPTH
-    from pagetune.models.loading import load_model
     from pagetune.stages import encode, encode_asked, masked_bm25
 
     recipe = pipeline.recipe
     texts = {query.id: query.text for query in asked}
-    base = load_model(recipe.model)
     depth = 5 * DEPTH
     vectors = encode(pipeline, base, pages, data.masks)
     dense = rank_pages(list(texts), encode_asked(base, list(texts.values())), vectors, depth=depth)
@@ -260,7 +288,8 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
     if workspace.finished("fit") is None:
         known = f"the {train.negatives} that rows have, and " if train.negatives else ""
         pipeline.progress.say(
-            f"rerank: no model of the workspace's own mines negatives: {known}random ones (pagetune fit first, for one)"
+            f"rerank: no model of the workspace's own mines negatives: {known}random ones "
+            f"(pagetune {command('fit')} first, for one)"
         )
         draw = random.Random(recipe.rerank.seed)
         pages = rows.held_out_pages

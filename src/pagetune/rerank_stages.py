@@ -141,7 +141,7 @@ def _told(train: RerankSet) -> str:
 
 
 def _facts(report: RerankReport, about: dict[str, Any]) -> RerankFacts:
-    from pagetune.evaluation.machine import describe_machine
+    from pagetune.machine import describe_machine
     from pagetune.models.reranker_card import RerankFacts
     from pagetune.training.validation import METRIC
 

@@ -25,10 +25,10 @@ from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from pagetune.evaluation.page_pairs import Reading
     from pagetune.evaluation.ranking import Qrels, Run
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.visual import ImageEvalSet
-    from pagetune.models.page_pairs import Reading
     from pagetune.pipeline import Pipeline
     from pagetune.records import Page, Query
 
@@ -143,7 +143,7 @@ def rerank_dataset(
     The weight is the recipe's, else the one that the fit of the workspace's reranker chose on its held-out rows, else
     half. Raises DataError for a text reranker over pages whose words are not known.
     """
-    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.models.reranker import sees
 
     reranker = open_reranker(pipeline.workspace, pipeline.recipe)
@@ -188,7 +188,7 @@ def read_dataset(
 ) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
     """The same of a dataset's pages. Raises DataError for a text reranker over pages whose words are not known."""
     from pagetune.evaluation.dataset import page_words
-    from pagetune.models.page_pairs import EveryPassage
+    from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.models.reranker import sees
 
     if sees(reranker):
@@ -268,8 +268,8 @@ def words_of(
 ) -> Reading:
     """How a text reranker reads pages: by the passages that the retriever finds nearest, where that cuts pages into
     passages itself, else by all. `found` are its vectors of `texts`, `vectors` those of queries."""
+    from pagetune.evaluation.page_pairs import EveryPassage, NearestPassages
     from pagetune.models.late_interaction import is_late
-    from pagetune.models.page_pairs import EveryPassage, NearestPassages
     from pagetune.models.page_reader import PageReader
 
     if is_late(retriever) or not isinstance(retriever[0], PageReader):
@@ -292,7 +292,7 @@ def _rendered(
 
 
 def _pictures(load: Callable[[Sequence[str]], Any]) -> Callable[[Sequence[str]], Reading]:
-    from pagetune.models.page_pairs import Pictures
+    from pagetune.evaluation.page_pairs import Pictures
 
     def read(ids: Sequence[str]) -> Reading:
         found: dict[str, Image] = dict(load(list(ids)))

@@ -188,7 +188,7 @@ def _fit_on_images(
 
 
 def _judging(judged: JudgedImages | None, pipeline: Pipeline) -> Callable[[Any], Mapping[int, float]] | None:
-    from pagetune.training.images import ImageEvaluator
+    from pagetune.training.image_judging import ImageEvaluator
 
     if judged is None or not judged.queries:
         return None

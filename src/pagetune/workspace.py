@@ -201,8 +201,9 @@ class Workspace:
 
 
 def command(stage: str) -> str:
-    """What is typed after `pagetune` to run a stage: its name, but for the reranker, which `fit` trains."""
-    return "fit kind=reranker" if stage == "rerank" else stage
+    """What is typed after `pagetune` to run a stage: its name, but `fit` trains what the recipe's `kind` says, so that
+    is said too, whatever the workspace's own recipe trains."""
+    return {"fit": "fit kind=retriever", "rerank": "fit kind=reranker"}.get(stage, stage)
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -72,5 +72,5 @@ def test_no_workspace_and_no_model_are_one_line(tmp_path: Path) -> None:
     Workspace(tmp_path / "ws").create()
     untuned = CliRunner().invoke(app, ["grid", "-w", str(tmp_path / "ws")])
     assert untuned.exit_code == 1
-    assert "there is no tuned model yet; run: pagetune fit" in untuned.stderr
+    assert "there is no tuned model yet; run: pagetune fit kind=retriever -w" in untuned.stderr
     assert untuned.stderr.count("\n") == 1

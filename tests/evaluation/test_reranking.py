@@ -12,6 +12,7 @@ from pagetune.errors import ModelError, WorkspaceError
 from pagetune.evaluation.evaluate import RERANKED, EvaluationReport
 from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.output import write_run
+from pagetune.evaluation.page_pairs import EveryPassage
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.rerank_use import (
     FILE,
@@ -37,7 +38,6 @@ from pagetune.evaluation.reranking import (
     score_shortlists,
 )
 from pagetune.models.calibration import Calibration
-from pagetune.models.page_pairs import EveryPassage
 from pagetune.models.reranker import architecture_of
 from pagetune.recipe import load_recipe
 from pagetune.workspace import Workspace

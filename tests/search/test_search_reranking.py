@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 
 from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_text_reranker
 from pagetune.errors import WorkspaceError
+from pagetune.evaluation.page_pairs import READ, NearestPassages, score_pages
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.rerank_use import Mixture, RerankUse
 from pagetune.evaluation.reranking import blend
 from pagetune.models.calibration import Calibration
 from pagetune.models.encoding import encode_pages, encode_queries, fingerprint_model
 from pagetune.models.loading import save_model
-from pagetune.models.page_pairs import READ, NearestPassages, score_pages
 from pagetune.recipe import IndexRecipe, ModelRecipe, load_recipe
 from pagetune.search.building import build_index
 from pagetune.search.engine import SearchEngine
@@ -87,7 +87,7 @@ def test_after_the_deadline_the_shortlist_stays_as_it_was(engine: SearchEngine) 
 
 
 def test_a_deadline_in_the_midst_reorders_the_best_only(engine: SearchEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pagetune.models import pair_scoring
+    from pagetune.evaluation import pair_scoring
 
     plain = [hit.page for hit in engine.search(QUERY, k=40)]
     engine.search(QUERY, rerank=True)

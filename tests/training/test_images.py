@@ -1,7 +1,5 @@
 """Training on page images: it learns, it goes on after a kill, adapters and projections are trained as asked."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -10,13 +8,12 @@ from test_fit import Recorder
 
 import _tiny
 from pagetune.errors import ModelError
-from pagetune.evaluation.metrics import MAIN_METRIC
-from pagetune.evaluation.visual import judge_model
 from pagetune.examples.visual import make_eval_set, make_train_set
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
 from pagetune.models.loading import load_model, save_model
 from pagetune.recipe import load_recipe
-from pagetune.training.images import ImageEvaluator, choose_dimension, fit_images
+from pagetune.training.image_judging import ImageEvaluator
+from pagetune.training.images import fit_images
 
 COLOURS = ("red", "green", "blue", "black")
 
@@ -72,23 +69,6 @@ def test_the_loss_falls_and_every_dimension_is_judged(qwen, train, judged, tmp_p
     found = ImageEvaluator(judged, chosen)(model)
     assert set(found) == {"ndcg@10", "ndcg@10_16d"}
     assert found["ndcg@10"] == pytest.approx(report.kept_ndcg, abs=1e-6)
-
-
-def test_checkpoints_are_judged_without_the_pages_that_the_set_excludes(qwen, judged):
-    """As `pagetune compare` judges, too."""
-    chosen = recipe(qwen)
-    model = load_model(chosen.model)
-    out = {
-        query: tuple(page for page in judged.page_ids if page not in grades) for query, grades in judged.qrels.items()
-    }
-    some = dict(list(out.items())[:4])
-    heeding = replace(judged, excluded=some)
-    values = ImageEvaluator(heeding, chosen).values(model)
-    assert values[:4].tolist() == [1.0] * 4
-    plain = ImageEvaluator(judged, chosen)
-    np.testing.assert_allclose(values[4:], plain.values(model)[4:])
-    assert plain.identity() != ImageEvaluator(heeding, chosen).identity()
-    np.testing.assert_allclose(judge_model(model, heeding).full.values[MAIN_METRIC], values, atol=1e-6)
 
 
 def test_a_killed_fit_goes_on_to_the_same_weights(qwen, train, judged, tmp_path):
@@ -230,10 +210,3 @@ def test_what_does_not_go_together_is_refused(qwen, train, tmp_path):
     chosen = recipe(_tiny.tiny_text_encoder(tmp_path / "text"))
     with pytest.raises(ModelError, match="not image"):
         fit_images(load_model(chosen.model), train, None, chosen, tmp_path / "run")
-
-
-def test_the_smallest_dimension_within_the_loss_is_chosen():
-    judged = {2048: 0.948, 1024: 0.946, 512: 0.945, 256: 0.937, 64: 0.876}
-    assert choose_dimension(judged, 0.005) == 512
-    assert choose_dimension(judged, 0.0) == 2048
-    assert choose_dimension(judged, 0.05) == 256

@@ -97,7 +97,7 @@ def make_pipeline(
 ) -> Pipeline:
     """The pipeline of a workspace, with the recipe that holds for it."""
     from pagetune.cli.console import make_progress
-    from pagetune.models.hardware import keep_freed_memory
+    from pagetune.machine import keep_freed_memory
     from pagetune.pipeline import Pipeline
 
     chosen = choose_recipe(workspace, recipe, overrides)

@@ -55,7 +55,7 @@ def grid(
     """Judge the tuned model at every dimension, precision and rescoring, and say what to deploy."""
     from pagetune.deployment import POOLINGS, judge_deployment
     from pagetune.evaluation.grid_report import recommend, to_json, write_grid
-    from pagetune.evaluation.machine import describe_machine
+    from pagetune.machine import describe_machine
     from pagetune.story import write_with_grid
 
     pipeline = make_pipeline(workspace, None, overrides, quiet=quiet)

@@ -49,8 +49,8 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
 
     from pagetune.evaluation.heatmaps import save_heatmaps
     from pagetune.evaluation.kept import load_run
-    from pagetune.evaluation.machine import describe_machine
     from pagetune.evaluation.report import Story
+    from pagetune.machine import describe_machine
 
     told = story or Story()
     told = replace(told, machine=describe_machine() if told.machine is None else told.machine)

@@ -77,7 +77,7 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     from jinja2 import Environment, FileSystemLoader
 
     from pagetune.evaluation.grid_chart import draw_grid
-    from pagetune.evaluation.machine import describe_machine
+    from pagetune.machine import describe_machine
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),

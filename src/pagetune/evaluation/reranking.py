@@ -26,7 +26,7 @@ from pagetune.models.vector_cache import VectorCache
 from pagetune.progress import SILENT, Progress
 
 if TYPE_CHECKING:
-    from pagetune.models.page_pairs import Reading
+    from pagetune.evaluation.page_pairs import Reading
 
 WEIGHTS = tuple(round(0.05 * step, 2) for step in range(21))
 """Of the reranker, tried on validation."""
@@ -90,7 +90,7 @@ def score_shortlists(
     time, what gives their pictures, so that not all are open at once: then `page_keys` says by page id what decides
     each. `how` is that of `score_pairs`.
     """
-    from pagetune.models.page_pairs import score_pages
+    from pagetune.evaluation.page_pairs import score_pages
 
     asked: dict[str, list[str]] = {}
     for query, scores in run.items():

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.models.hardware import hand_back_memory
+from pagetune.machine import hand_back_memory
 from pagetune.models.layers import BLOCKS, linear_layers
 from pagetune.models.quiet import quiet
 from pagetune.recipe import LoraRecipe

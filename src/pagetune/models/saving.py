@@ -32,7 +32,7 @@ def save_finished(
     """Merge, truncate, save, compare: `folder` is replaced by a model that passed the parity gate, or stays as it is.
 
     `pairs`: queries and the pages that answer them, of which the first 32 are compared. `dimension`: what the saved
-    model truncates to, such as `training.images.choose_dimension` found for fit.truncate_loss; without it
+    model truncates to, such as `training.image_judging.choose_dimension` found for fit.truncate_loss; without it
     fit.truncate_dim, and without that what the model truncates to already. `store` leads the comparison through an
     index too (`search.stored.through_index`). With lora.keep_adapter the adapter lies in `adapter/` besides. The model
     is left merged. Returns what was compared, None with fit.parity=false. Raises ParityError, ModelError.

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from importlib import metadata as packages
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
-from pagetune.errors import ReadingError
 from pagetune.pages import sources
-from pagetune.pages.assembly import DocumentWork, PageParts, mark_duplicates
+from pagetune.pages.assembly import DocumentWork, PageParts
+from pagetune.pages.collection import write_collection
 from pagetune.pages.formats import OFFICE
 from pagetune.pages.office import MISSING, office_command
 from pagetune.pages.pool import Event, Request, WorkerPool
-from pagetune.pages.tables import documents_to_table, load_note, load_pages, page_schema, pages_to_table, save_pages
+from pagetune.pages.reading_report import ReadingReport
+from pagetune.pages.tables import load_note, save_pages
 from pagetune.pages.words import unpack
 from pagetune.progress import SILENT, Progress, Task
 from pagetune.recipe import ReadRecipe
-from pagetune.records import Document, OutlineEntry, Page, PageKind
-from pagetune.workspace import Workspace, fingerprint, replace_folder
+from pagetune.records import Document
+from pagetune.workspace import Workspace, fingerprint
 
 READ_VERSION = 1
 PAGES_A_REQUEST = 24
@@ -35,43 +35,6 @@ MAX_KILLS = 3
 
 
 _DECODERS: dict[str, Any] = {"pages": PageParts.of, "ocr": lambda _, blobs: unpack(blobs)}
-
-
-@dataclass(frozen=True, slots=True)
-class ReadingReport:
-    """What came of reading. `documents`: all that were offered; `refused`: those of status "refused".
-
-    `faults` counts pages by what was wrong with their text layer; `unread` those of them that OCR has not read;
-    `notes` names pages that failed within a document that was read. `digest` is the collection's content hash.
-    """
-
-    documents: tuple[Document, ...]
-    pages: int
-    ocr_pages: int
-    duplicate_pages: int
-    refused: tuple[Document, ...]
-    seconds: float
-    unread: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    digest: str = ""
-
-    def summary(self) -> dict[str, Any]:
-        """The report as plain values for JSON."""
-        status = Counter(document.status for document in self.documents)
-        return {
-            "documents": status["read"],
-            "pages": self.pages,
-            "ocr_pages": self.ocr_pages,
-            "unread_pages": self.unread,
-            "duplicate_documents": status["duplicate"],
-            "duplicate_pages": self.duplicate_pages,
-            "text_layer_faults": self.faults,
-            "refused": {document.path: document.reason for document in self.refused},
-            "notes": list(self.notes),
-            "seconds": round(self.seconds, 2),
-            "digest": self.digest,
-        }
 
 
 def read_documents(
@@ -118,7 +81,8 @@ class _Reading:
         with WorkerPool(count, memory_mb=recipe.memory_mb, timeout=recipe.timeout) as pool:
             self._open(files, pool)
             self._read(pool)
-        report = self._write(files, began)
+        documents, tally = write_collection(self.workspace.pages, files, self.kept, self.documents, self._source)
+        report = tally.report(documents, time.monotonic() - began)
         shutil.rmtree(self.cache / "sources", ignore_errors=True)
         shutil.rmtree(self.cache / "scratch", ignore_errors=True)
         if report.unread and not self.ocr and self.recipe.ocr != "never":
@@ -331,118 +295,9 @@ class _Reading:
         folders = (self.cache / "sources", self.workspace.pages / "sources")
         return next((folder / name for folder in folders if (folder / name).exists()), None)
 
-    # Writing: everything into one fresh folder, which then takes the place of the old one.
-
-    def _write(self, files: list[Path], began: float) -> ReadingReport:
-        import pyarrow.parquet as pq
-
-        places = sorted(self.kept)
-        if not files:
-            raise ReadingError("no files in what was given to read; give PDF, image or office files, or their folders")
-        if not places:
-            reasons = [f"{d.path}: {d.reason}" for _, d in sorted(self.documents.items())]
-            raise ReadingError(f"not one page could be read of {len(files)} files; {'; '.join(reasons[:3])}")
-        others = sorted(self.documents)
-        names = sources.name_documents([files[place] for place in places + others])
-        ids = dict(zip(places + others, names, strict=True))
-        tally = _Tally()
-        with replace_folder(self.workspace.pages) as folder:
-            (folder / "sources").mkdir()
-            rows: dict[int, tuple[Document, str]] = {
-                place: (replace(self.documents[place], id=ids[place]), "") for place in others
-            }
-            with pq.ParquetWriter(folder / "pages.parquet", page_schema(), compression="zstd") as writer:
-                for place in places:
-                    document, source, pages = self._load(place, files[place], ids[place], tally)
-                    rows[place] = (document, source)
-                    _link(self._source(source), folder / "sources" / source)
-                    writer.write_table(pages_to_table(pages))
-                writer.add_key_value_metadata({"pagetune.digest": tally.hash.hexdigest()[:32]})
-            pq.write_table(documents_to_table(rows[place] for place in sorted(rows)), folder / "documents.parquet")
-        documents = tuple(rows[place][0] for place in sorted(rows))
-        return tally.report(documents, time.monotonic() - began)
-
-    def _load(self, place: int, path: Path, name: str, tally: _Tally) -> tuple[Document, str, list[Page]]:
-        loaded = load_pages(self.kept[place])
-        if loaded is None:
-            raise ReadingError(f"{self.kept[place]} has gone while it was needed; read again")
-        pages, note = loaded
-        outline = tuple(OutlineEntry(*entry) for entry in note["outline"])
-        pages = [replace(page, id=f"{name}-{page.number:04d}", document=name) for page in pages]
-        kinds = _kinds(pages, outline)
-        pages = [replace(page, kind=kind) for page, kind in zip(pages, kinds, strict=True)]
-        pages = mark_duplicates(pages, tally.first)
-        document = Document(
-            id=name,
-            path=sources.shown(path),
-            digest=self.kept[place].name.partition("-")[0],
-            format=str(note["format"]),
-            pages=len(pages),
-            title=str(note["title"]),
-            outline=outline,
-            metadata=dict(note["metadata"]),
-        )
-        tally.add(document, pages, note)
-        return document, str(note["source"]), pages
-
-
-class _Tally:
-    """What the report counts while the documents pass."""
-
-    def __init__(self) -> None:
-        self.first: dict[str, str] = {}
-        self.hash = hashlib.sha256()
-        self.pages = self.ocr = self.duplicates = self.unread = 0
-        self.faults: Counter[str] = Counter()
-        self.notes: list[str] = []
-
-    def add(self, document: Document, pages: Sequence[Page], note: dict[str, Any]) -> None:
-        self.pages += len(pages)
-        self.ocr += sum(page.origin == "ocr" for page in pages)
-        self.duplicates += sum(page.duplicate_of is not None for page in pages)
-        self.unread += int(note["unread"])
-        self.faults.update(note["faults"])
-        self.notes.extend(f"{document.id}: {line}" for line in note["notes"][:20])
-        self.hash.update(f"{document.id}\0{document.digest}\0".encode())
-        for page in pages:
-            self.hash.update(f"{page.id}\0{page.digest}\0{page.kind}\0{page.origin}\0{page.duplicate_of}\0".encode())
-            self.hash.update("\0".join(page.words).encode("utf-8", "replace"))
-            for part in (page.boxes, page.sizes, page.lines):
-                self.hash.update(part.tobytes())
-
-    def report(self, documents: tuple[Document, ...], seconds: float) -> ReadingReport:
-        return ReadingReport(
-            documents,
-            self.pages,
-            self.ocr,
-            self.duplicates,
-            tuple(document for document in documents if document.status == "refused"),
-            seconds,
-            self.unread,
-            dict(sorted(self.faults.items())),
-            tuple(self.notes),
-            self.hash.hexdigest()[:32],
-        )
-
-
-def _kinds(pages: Sequence[Page], outline: Sequence[OutlineEntry]) -> list[PageKind]:
-    from pagetune.pages.kinds import classify_pages
-
-    return classify_pages(pages, outline)
-
 
 def _document(offered: sources.Offered, status: Literal["duplicate", "refused"], reason: str) -> Document:
     return Document("", sources.shown(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
-
-
-def _link(source: Path | None, target: Path) -> None:
-    """Put a kept source into the new folder: another name for the same bytes, both ours, or else a copy."""
-    if source is None:
-        raise ReadingError(f"the kept source {target.name} has gone while it was needed; read again")
-    try:
-        target.hardlink_to(source)
-    except OSError:
-        sources.copy_or_clone(source, target)
 
 
 def _ocr_version() -> str:

@@ -22,7 +22,7 @@ import numpy as np
 from PIL import Image
 
 from pagetune.errors import DocumentRefused
-from pagetune.models.hardware import keep_freed_memory
+from pagetune.machine import keep_freed_memory
 from pagetune.pages import wire
 from pagetune.pages.arena import Arena
 from pagetune.pages.formats import PICTURES, look_inside

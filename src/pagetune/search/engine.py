@@ -19,7 +19,7 @@ from pagetune.progress import SILENT, Progress
 from pagetune.records import Hit
 from pagetune.search.index import SearchIndex, StoredPage
 from pagetune.search.snippets import snippet
-from pagetune.workspace import Workspace
+from pagetune.workspace import Workspace, command
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -175,7 +175,10 @@ class SearchEngine:
 
         self.workspace.check("fit")
         if not (self.workspace.model / "modules.json").exists():
-            raise SearchError(f"{self.workspace.model} holds no model; finetune one with: pagetune fit")
+            raise SearchError(
+                f"{self.workspace.model} holds no model; finetune one with: pagetune {command('fit')} "
+                f"-w {self.workspace.root}"
+            )
         return load_model(ModelRecipe(), self.workspace.model)
 
     def _check(self, text: str, k: int, documents: Sequence[str], mode: str) -> None:

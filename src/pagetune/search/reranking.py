@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetune.evaluation.page_pairs import READ, EveryPassage, Pictures, score_pages
+from pagetune.evaluation.pair_scoring import SPARE
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.rerank_use import not_evaluated, open_reranker, use_of
 from pagetune.evaluation.reranking import blend
-from pagetune.models.page_pairs import READ, EveryPassage, Pictures, score_pages
-from pagetune.models.pair_scoring import SPARE
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe, load_recipe
 from pagetune.search.index import SearchIndex
 from pagetune.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pagetune.models.page_pairs import Reading
+    from pagetune.evaluation.page_pairs import Reading
     from pagetune.models.page_reader import PageReader
     from pagetune.pages.store import PageStore
 

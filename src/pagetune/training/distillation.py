@@ -22,7 +22,8 @@ from pagetune.progress import SILENT, Progress
 from pagetune.training.adapter_checkpoints import adapter_checkpoints
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
 from pagetune.training.checkpoints import has_ended, last_checkpoint, note, prepare_folder, read_state
-from pagetune.training.images import AT_REST, BESIDE, ImageEvaluator, check_images, part_rates
+from pagetune.training.image_judging import ImageEvaluator
+from pagetune.training.images import AT_REST, BESIDE, check_images, part_rates
 from pagetune.training.loop import Evaluator, FitReport, finisher, keep, quiet_training, report, run
 from pagetune.training.placement import left_in_place
 from pagetune.training.trainer import check_reading, while_training

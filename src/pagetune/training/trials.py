@@ -130,7 +130,7 @@ def try_steps(model: Any, train: ImageTrainSet, recipe: FitRecipe, reserved: int
 
 def find_machine(model: Any) -> Machine:
     """The device that the model is on."""
-    from pagetune.evaluation.machine import describe_machine
+    from pagetune.machine import describe_machine
 
     device = next(model.parameters()).device
     total = free_bytes(device) + _held(device)

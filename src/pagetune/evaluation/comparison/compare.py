@@ -18,9 +18,9 @@ from pagetune.evaluation.comparison.page_texts import known_texts
 from pagetune.evaluation.comparison.process import WORKER, run_job
 from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.dataset import dataset_facets, dataset_queries
-from pagetune.evaluation.machine import describe_machine
 from pagetune.evaluation.metrics import MAIN_METRIC
 from pagetune.examples.visual import ImageEvalSet, load_eval_set
+from pagetune.machine import describe_machine
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
 from pagetune.workspace import write_atomically

@@ -15,9 +15,9 @@ from pagetune.errors import DataError
 from pagetune.evaluation.comparison.grid import Kind, Result
 from pagetune.evaluation.comparison.page_texts import BY_OCR, page_texts
 from pagetune.evaluation.comparison.reporting import Meter
-from pagetune.evaluation.machine import describe_machine
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
 from pagetune.examples.visual import ImageEvalSet, load_eval_set
+from pagetune.machine import describe_machine
 from pagetune.progress import Progress
 from pagetune.recipe import ModelRecipe, Recipe
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from _tiny_reranker import tiny_text_reranker
+from pagetune.evaluation.page_pairs import EveryPassage, NearestPassages, score_pages
+from pagetune.evaluation.pair_scoring import score_pairs
 from pagetune.models.encoding import encode_queries, encode_readings
-from pagetune.models.page_pairs import EveryPassage, NearestPassages, score_pages
-from pagetune.models.pair_scoring import score_pairs
 from pagetune.recipe import ModelRecipe
 
 TEXTS = {

@@ -9,8 +9,8 @@ from PIL import Image
 
 from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_text_reranker
 from pagetune.errors import ModelError
+from pagetune.evaluation.pair_scoring import score_pairs
 from pagetune.models.calibration import Calibration
-from pagetune.models.pair_scoring import score_pairs
 from pagetune.models.picture_memo import PictureMemo, pictures_once
 from pagetune.models.pixels import image_processor
 from pagetune.training.lengths import tokens

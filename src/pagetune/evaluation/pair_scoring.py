@@ -21,7 +21,9 @@ from pagetune.errors import ModelError
 from pagetune.models.calibration import PLAIN, Calibration
 from pagetune.models.hardware import bfloat16_where_fast
 from pagetune.models.picture_memo import pictures_once
+from pagetune.models.reranker import task_prompt
 from pagetune.progress import SILENT, Progress
+from pagetune.training.mini_batches import Budget, cut, padded
 
 if TYPE_CHECKING:
     import torch
@@ -91,7 +93,7 @@ def score_pairs(
     began = time.monotonic()
     if model.num_labels != 1:
         raise ModelError(f"a reranker gives one score a pair, this model gives {model.num_labels}; choose another")
-    run = _Run(model, pairs, _prompt(model, direction), workers)
+    run = _Run(model, pairs, task_prompt(model, direction), workers)
     groups = run.cut(budget_tokens or _budget(model.device), in_order=deadline is not None)
     log_odds = np.full(len(pairs), np.nan, dtype=np.float32)
     clock = _Clock(began, deadline)
@@ -162,8 +164,6 @@ class _Run:
 
     def cut(self, budget: int, *, in_order: bool) -> list[list[int]]:
         """The pairs' places in batches. Those of one picture stand together, so that it is seen once."""
-        from pagetune.training.mini_batches import Budget, cut
-
         if not self.pairs:
             return []
         if in_order:
@@ -186,8 +186,6 @@ class _Run:
 
     def batches(self, groups: Sequence[list[int]], clock: _Clock) -> Generator[_Batch, None, None]:
         """Preprocessed batches, as long as there is time for them."""
-        from pagetune.training.mini_batches import padded
-
         with pictures_once(self.model) if self.pictures else nullcontext(), self._stream(groups) as stream:
             for group in groups:
                 expected = padded(self.lengths, group)
@@ -251,12 +249,6 @@ class _Run:
         # Without a mask the inputs stand end to end, nothing is padded.
         self.tokens += ids.numel() if mask is None else int(mask.sum())
         self.passes += 1
-
-
-def _prompt(model: Any, direction: RerankDirection) -> str | None:
-    from pagetune.models.reranker import task_prompt
-
-    return task_prompt(model, direction)
 
 
 def _shown(pair: Pair) -> int | None:

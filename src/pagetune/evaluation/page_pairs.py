@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.models.pair_scoring import Scores, score_pairs
+from pagetune.evaluation.pair_scoring import Scores, score_pairs
 from pagetune.models.passages import cut_texts
 from pagetune.models.scoring import truncate
 

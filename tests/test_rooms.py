@@ -1,0 +1,54 @@
+"""The house has an order: no module imports from a room above its own, not even inside a function."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pagetune
+
+SOURCE = Path(pagetune.__file__).parent
+BELOW = {
+    *("errors", "records", "progress", "machine", "workspace"),
+    *("recipe", "recipe_sections", "recipe_training", "recipe_faults"),
+}
+ROOMS = ("pages", "examples", "models", "training", "evaluation", "search", "serving")
+ABOVE = ("cli", "__init__", "__main__")
+"""Between the rooms and these stands all else: the stages, and what drives them."""
+
+
+def level(part: str) -> int:
+    """How high in the house a room or a module beside the rooms stands."""
+    if part in BELOW:
+        return 0
+    if part in ROOMS:
+        return 1 + ROOMS.index(part)
+    return len(ROOMS) + (2 if part in ABOVE else 1)
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and room of every import from the package, also those in functions and those for types alone."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"line {node.lineno}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == "pagetune" and rest:  # `import pagetune` asks where it lies.
+                yield node.lineno, rest.partition(".")[0]
+
+
+def test_no_import_goes_up() -> None:
+    up = []
+    for file in sorted(SOURCE.rglob("*.py")):
+        place = file.relative_to(SOURCE)
+        own = place.parts[0].removesuffix(".py")
+        for line, other in imported(ast.parse(file.read_text(encoding="utf-8"))):
+            if level(other) > level(own):
+                up.append(f"{place}:{line} ({own}) imports from {other}")
+    assert not up, "\n".join(up)
