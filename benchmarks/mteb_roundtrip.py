@@ -89,9 +89,8 @@ def main() -> int:
         place = Path(name)
         chosen = make_eval_set(write_set(place / "set"), split="test")
         task = image_task(chosen, "DrawnPages")
-        print(
-            f"mteb {mteb.__version__}: {len(chosen.queries)} queries, {len(chosen.page_ids)} pages, {len(chosen.excluded)} excluding"
-        )
+        counts = f"{len(chosen.queries)} queries ({len(chosen.excluded)} leave pages out), {len(chosen.page_ids)} pages"
+        print(f"mteb {mteb.__version__}: {counts}")
         for kind, build in (("Qwen3-VL", tiny_qwen3_vl), ("ColQwen2", tiny_colqwen2)):
             folder = build(place / kind, words=vocabulary())
             model = load_model(ModelRecipe(name=str(folder), kind="late" if kind == "ColQwen2" else "dense"))
