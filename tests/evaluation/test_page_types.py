@@ -99,6 +99,12 @@ def captioned_picture(canvas: Canvas) -> None:
     canvas.drawString(200, 160, "Figure 1: The clutch, seen from above")
 
 
+def picture_of_a_chart(canvas: Canvas) -> None:
+    prose(canvas, 780, 300)
+    canvas.drawImage(photograph(), 230, 180, 120, 100)
+    canvas.drawString(200, 160, "Figure 1: Histograms of the weights of clutches")
+
+
 def uncaptioned_picture(canvas: Canvas) -> None:
     prose(canvas, 780, 400)
     canvas.drawImage(photograph(), 100, 100, 400, 280)
@@ -157,6 +163,7 @@ PAGES: dict[Draw, str] = {
     listing: "text",
     notes: "text",
     captioned_picture: "figure",
+    picture_of_a_chart: "chart",
     uncaptioned_picture: "figure",
     icons: "text",
     background: "text",

@@ -6,6 +6,7 @@ All but a page's type is of the records alone. The type is told by what is drawn
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pagetune.evaluation.page_types import type_of_page
@@ -29,6 +30,12 @@ _NAMED = {
         *("esquema", "plate", "map", "exhibit", "diagram"),
     ),
 }
+_PLOTTED = re.compile(
+    r"\bhistogram\w*|\b(?:scatter|box|bar|line|pie|area|density|violin|dot|time series)[ -]?(?:plot|chart|graph)s?\b"
+    r"|\b(?:balken|säulen|linien|streu|kreis|torten)diagramm\w*|\bnuages? de points\b",
+    re.I,
+)
+"""What a caption says of a figure that is a chart."""
 _TYPE_OF = {name: kind for kind, names in _NAMED.items() for name in names}
 
 LENGTHS = ((3, "1–3 words"), (6, "4–6 words"), (10, "7–10 words"), (10**6, "11 words and more"))
@@ -62,15 +69,17 @@ def page_types(
         laid = lay_out(known.get(name) or Document(name, "", "", "", len(own)), own)
         for page in asked:
             captions = find_captions(laid.pages[page.number], laid.body_size)
-            named = [kind for caption in captions if (kind := caption_type(caption.label))]
+            named = [kind for caption in captions if (kind := caption_type(caption.label, caption.text))]
             found[page.id] = type_of_page(page, named, marks.get(page.id))
     return found
 
 
-def caption_type(label: str) -> str | None:
-    """ "table" of "Table 3.1"; None for what is set as text ("Listing 2", "Algorithm 1")."""
+def caption_type(label: str, text: str = "") -> str | None:
+    """ "table" of "Table 3.1", "chart" of "Figure 2" with the text "Histograms of age"; None for what is set as text
+    ("Listing 2", "Algorithm 1")."""
     name = label.partition(" ")[0].rstrip(".").casefold()
-    return _TYPE_OF.get(name)
+    kind = _TYPE_OF.get(name)
+    return "chart" if kind == "figure" and _PLOTTED.search(text) else kind
 
 
 def languages(pages: Iterable[Page], documents: Iterable[Document]) -> dict[str, str]:

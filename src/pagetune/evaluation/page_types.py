@@ -72,15 +72,16 @@ def _shares(page: Page, marks: Marks, pictures: NDArray[np.float32], labels: Cou
     covered = {kind: _Cover(page) for kind in ("table", "chart", "figure")}
     tables = list(ruled_tables(page, marks, words))
     only_tables, no_tables = set(labels) == {"table"}, bool(labels) and not labels["table"]
+    # A chart that is a raster picture, or whose numbers are outlines, has no axis to be found: its caption may tell.
+    picture = "chart" if labels["chart"] and not labels["figure"] else "figure"
     for box in pictures:
         large = min(box[2] - box[0], box[3] - box[1]) >= _ICON
         if large and _area(box) < WHOLE * page.width * page.height and words.filling(as_rect(box)) < RUNNING:
-            # A chart that is a raster picture has no axis to be found: its caption may call it one.
-            covered["chart" if labels["chart"] and not labels["figure"] else "figure"].add(as_rect(box))
+            covered[picture].add(as_rect(box))
     # Panels with their ticks are ruled like a table: what stands under "Figure 3" is none where shapes are in it.
     for box in drawings(page, marks, words, [] if no_tables else tables):
         # What is drawn under "Table 3" are its symbols and its cells.
-        covered["table" if only_tables else "chart" if has_axis(words, box) else "figure"].add(box)
+        covered["table" if only_tables else "chart" if has_axis(words, box) else picture].add(box)
     if (labels["figure"] or labels["chart"]) and not (covered["chart"].cells | covered["figure"].cells).any():
         for box in drawings(page, marks, words, tables, framed=True):
             covered["figure"].add(box)
