@@ -52,7 +52,7 @@ STAGES = (
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage(
         "evaluate",
-        3,
+        4,
         ("read", "queries", "fit"),
         EVALUATE_KEYS,
         ("runs/evaluate/metrics.json",),

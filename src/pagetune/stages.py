@@ -280,7 +280,8 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
         from pagetune.reranking import rerank_documents
 
         report = rerank_documents(pipeline, report, model, encoded[1], data, pages)
-    report = look_closer(report, facets_of(report.queries, qrels, store.pages(), store.documents(), data.masks))
+    facets = facets_of(report.queries, qrels, store.pages(), store.documents(), data.masks, store.marks)
+    report = look_closer(report, facets)
     prune(workspace.cache / "vectors")
     maps = draw_heatmaps(model, report, _seen(pipeline, model, data.masks)) if is_late(model) else Heatmaps()
     if guard is not None:

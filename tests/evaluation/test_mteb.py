@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
+import _tiny
 from pagetune.errors import MissingExtra, ModelError
 from pagetune.evaluation.metrics import score_run
 from pagetune.evaluation.mteb import MtebModel, image_task
@@ -75,8 +80,6 @@ def test_a_search_keeps_to_what_is_to_be_reranked_and_to_the_order_of_calls(tiny
 
 
 def test_a_task_of_images_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from PIL import Image
-
     from pagetune.examples.visual import make_eval_set
 
     rows: Sequence[dict[str, Any]] = [
@@ -89,6 +92,44 @@ def test_a_task_of_images_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> N
     assert len(split["queries"]) == len(split["relevant_docs"]) == 4
     assert split["corpus"][0]["image"].size == (20, 20)
     assert task.metadata.main_score == "ndcg_at_10"
+
+
+def test_pages_that_a_set_excludes_are_in_no_answer_and_mteb_comes_to_our_figures(tmp_path: Path) -> None:
+    import mteb
+
+    from pagetune.evaluation.visual import judge_model
+    from pagetune.examples.visual import make_eval_set
+    from pagetune.models.loading import load_model
+
+    rng = np.random.default_rng(1)
+    pages = [Image.fromarray(rng.integers(0, 255, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)) for _ in range(12)]
+    plain = make_eval_set([{"query": f"a page of number {n}", "image": page} for n, page in enumerate(pages)])
+    model = load_model(ModelRecipe(name=str(_tiny.tiny_clip(tmp_path / "clip", image_size=64)), kind="dense"))
+    first = {query: next(iter(own)) for query, own in judge_model(model, plain).run.items()}
+    wrong = {query: (page,) for query, page in first.items() if page not in plain.qrels[query]}
+    chosen = replace(plain, excluded=dict(list(wrong.items())[:8]))
+    assert len(chosen.excluded) >= 4
+
+    task = image_task(chosen, "Excluding")
+    wrapped = MtebModel(model, "local/clip")
+    found = mteb.evaluate(wrapped, task, cache=None, show_progress_bar=False, prediction_folder=tmp_path / "answers")
+    theirs = found.task_results[0].scores["test"][0]
+    ours = judge_model(model, chosen).full.means()
+    assert theirs["ndcg_at_10"] == pytest.approx(ours["NDCG@10"], abs=6e-6)
+    assert theirs["recall_at_5"] == pytest.approx(ours["Recall@5"], abs=6e-6)
+    assert ours["NDCG@10"] != judge_model(model, plain).full.means()["NDCG@10"]
+    (file,) = (tmp_path / "answers").rglob("*.json")
+    answers = json.loads(file.read_text(encoding="utf-8"))["default"]["test"]
+    for query in chosen.queries:
+        assert set(answers[query]) == set(chosen.page_ids) - set(chosen.excluded.get(query, ()))
+
+
+def test_a_set_that_excludes_nothing_is_a_plain_task() -> None:
+    from pagetune.examples.visual import make_eval_set
+
+    task = image_task(make_eval_set([{"query": "a", "image": Image.new("RGB", (20, 20))}]), "Plain")
+    task.load_data()
+    assert task.dataset["default"]["test"]["top_ranked"] is None
 
 
 def test_a_name_without_owner_and_a_task_of_the_wrong_kind_are_refused(tiny_model: Any) -> None:

@@ -17,7 +17,7 @@ from pagetune.errors import DataError
 from pagetune.evaluation.by_metric import compare_metrics
 from pagetune.evaluation.lexical import BM25
 from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
-from pagetune.evaluation.ranking import Qrels, Run, ranking
+from pagetune.evaluation.ranking import Qrels, Run, place_of_best, ranking
 from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, correct, interval, sampling, verdict
 from pagetune.recipe import EvaluateRecipe
@@ -139,6 +139,11 @@ class EvaluationReport:
     """Base and tuned on a general set, where one was judged beside: whether tuning made the model forget."""
 
     @property
+    def compared(self) -> tuple[str, str]:
+        """The two systems whose answers are shown side by side, and between which queries are won and lost."""
+        return BASE, TUNED
+
+    @property
     def gain(self) -> Comparison:
         """Tuned against base."""
         return self.comparisons[f"{TUNED} − {BASE}"]
@@ -158,12 +163,7 @@ class EvaluationReport:
 
     def rank_of(self, system: str, query: str) -> int | None:
         """The place of the first page of the highest grade in a system's answer, from 1; None below its depth."""
-        grades = self.qrels[query]
-        highest = max(grades.values())
-        for place, page in enumerate(ranking(self.systems[system].run.get(query, {})), start=1):
-            if grades.get(page) == highest:
-                return place
-        return None
+        return place_of_best(ranking(self.systems[system].run.get(query, {})), self.qrels[query])
 
     def summary(self) -> dict[str, Any]:
         """Everything for JSON; the same inputs give the same, whenever and wherever it ran."""

@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from pagetune.evaluation.evaluate import BASE, TUNED, EvaluationReport
 from pagetune.evaluation.heatmaps import Heatmaps
 from pagetune.evaluation.metrics import MAIN_METRIC
-from pagetune.evaluation.per_query import Change, gains, losses
+from pagetune.evaluation.per_query import Change, Judged, gains, losses
 from pagetune.evaluation.thumbnails import TYPE, Thumbnails
 
 ROWS_BYTES = 5_000_000
@@ -27,7 +26,7 @@ _NAMED = 20
 class Explorer:
     """The queries as data for the browser. `found` is every query, the greatest gain first."""
 
-    def __init__(self, report: EvaluationReport, found: Sequence[Change], heatmaps: Heatmaps) -> None:
+    def __init__(self, report: Judged, found: Sequence[Change], heatmaps: Heatmaps) -> None:
         self.report = report
         self._found = found
         self.heatmaps = heatmaps
@@ -94,7 +93,7 @@ class Explorer:
         return _json(
             {
                 "systems": list(self.report.systems),
-                "compared": [BASE, TUNED],
+                "compared": list(self.report.compared),
                 "metric": MAIN_METRIC,
                 "depth": self.report.settings.depth,
                 "kinds": self.kinds,
@@ -140,7 +139,7 @@ class Explorer:
             [round(score, 4) for score in one.scores.values()],
             [rank or 0 for rank in one.ranks.values()],
             judged,
-            *([self._place(page) for page in one.first[name]] for name in (BASE, TUNED)),
+            *([self._place(page) for page in one.first[name]] for name in self.report.compared),
         ]
 
     def _place(self, page: str) -> int:

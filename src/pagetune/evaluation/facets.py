@@ -1,33 +1,41 @@
-"""What is known of a query and its page that figures can be split by, from the records alone.
+"""What is known of a query and its page that figures can be split by.
 
-A page's type is what its own captions call it, the most of them deciding ("Table 3", "Abb. 2.1"); a page that was read
-by OCR is a scan, whatever it shows; a page without captions is text. A picture that no caption names is not known
-here: it counts with its page's text.
+All but a page's type is of the records alone. The type is told by what is drawn on the page where somebody can say so
+(`page_types`); without that by its own captions, the most of them deciding ("Table 3", "Abb. 2.1"), and by OCR.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+from pagetune.evaluation.page_types import type_of_page
 from pagetune.evaluation.ranking import Qrels
 from pagetune.examples.layout import lay_out
 from pagetune.examples.words import content_words, language_of, stems
 from pagetune.examples.writers.captions import find_captions
+from pagetune.pages.marks import Marks
 from pagetune.records import Document, Page, Query, Rect
+
+Drawn = Callable[[Sequence[str]], Mapping[str, Marks]]
+"""Page ids -> what is drawn on those pages, as far as it is known."""
 
 FACETS = ("kind of query", "document", "language", "type of page", "length", "words on the page")
 
-PAGE_TYPES = ("text", "table", "chart", "figure", "scan", "no text")
-
 _NAMED = {
     "table": ("table", "tab", "tabelle", "tableau", "tabla", "cuadro", "tabella", "tabela", "quadro", "tabel"),
-    "chart": ("chart", "graph", "diagram", "diagramm", "graphique", "gráfico", "gráfica", "grafico"),
+    "chart": ("chart", "graph", "diagramm", "graphique", "gráfico", "gráfica", "grafico"),
     "figure": (
         *("figure", "fig", "abbildung", "abb", "bild", "figura", "ilustración", "figuur", "scheme", "schema", "schéma"),
-        *("esquema", "plate", "map", "exhibit"),
+        *("esquema", "plate", "map", "exhibit", "diagram"),
     ),
 }
+_PLOTTED = re.compile(
+    r"\bhistogram\w*|\b(?:scatter|box|bar|line|pie|area|density|violin|dot|time series)[ -]?(?:plot|chart|graph)s?\b"
+    r"|\b(?:balken|säulen|linien|streu|kreis|torten)diagramm\w*|\bnuages? de points\b",
+    re.I,
+)
+"""What a caption says of a figure that is a chart."""
 _TYPE_OF = {name: kind for kind, names in _NAMED.items() for name in names}
 
 LENGTHS = ((3, "1–3 words"), (6, "4–6 words"), (10, "7–10 words"), (10**6, "11 words and more"))
@@ -44,12 +52,15 @@ def answer_of(query: Query, grades: Mapping[str, int]) -> str:
     return min(grades, key=lambda page: (-grades[page], page != query.page, page))
 
 
-def page_types(pages: Iterable[Page], documents: Iterable[Document], wanted: Collection[str]) -> dict[str, str]:
+def page_types(
+    pages: Iterable[Page], documents: Iterable[Document], wanted: Collection[str], drawn: Drawn | None = None
+) -> dict[str, str]:
     """The type of each wanted page. Only documents with such a page are laid out, but those whole."""
     by_document: dict[str, list[Page]] = {}
     for page in pages:
         by_document.setdefault(page.document, []).append(page)
     known = {document.id: document for document in documents}
+    marks = drawn([page.id for own in by_document.values() for page in own if page.id in wanted]) if drawn else {}
     found: dict[str, str] = {}
     for name, own in by_document.items():
         asked = [page for page in own if page.id in wanted]
@@ -57,22 +68,18 @@ def page_types(pages: Iterable[Page], documents: Iterable[Document], wanted: Col
             continue
         laid = lay_out(known.get(name) or Document(name, "", "", "", len(own)), own)
         for page in asked:
-            labels = [caption.label for caption in find_captions(laid.pages[page.number], laid.body_size)]
-            found[page.id] = _page_type(page, labels)
+            captions = find_captions(laid.pages[page.number], laid.body_size)
+            named = [kind for caption in captions if (kind := caption_type(caption.label, caption.text))]
+            found[page.id] = type_of_page(page, named, marks.get(page.id))
     return found
 
 
-def _page_type(page: Page, labels: Sequence[str]) -> str:
-    if page.origin != "text layer":
-        return "scan" if page.origin == "ocr" else "no text"
-    counted = Counter(kind for label in labels if (kind := caption_type(label)))
-    return max(counted, key=lambda kind: (counted[kind], -PAGE_TYPES.index(kind))) if counted else "text"
-
-
-def caption_type(label: str) -> str | None:
-    """ "table" of "Table 3.1"; None for what is set as text ("Listing 2", "Algorithm 1")."""
+def caption_type(label: str, text: str = "") -> str | None:
+    """ "table" of "Table 3.1", "chart" of "Figure 2" with the text "Histograms of age"; None for what is set as text
+    ("Listing 2", "Algorithm 1")."""
     name = label.partition(" ")[0].rstrip(".").casefold()
-    return _TYPE_OF.get(name)
+    kind = _TYPE_OF.get(name)
+    return "chart" if kind == "figure" and _PLOTTED.search(text) else kind
 
 
 def languages(pages: Iterable[Page], documents: Iterable[Document]) -> dict[str, str]:
@@ -117,12 +124,13 @@ def facets_of(
     pages: Sequence[Page] = (),
     documents: Sequence[Document] = (),
     masks: Mapping[str, Sequence[Rect]] | None = None,
+    drawn: Drawn | None = None,
 ) -> dict[str, dict[str, str]]:
-    """Facet -> query id -> the slice it falls in. What the records do not say of a query is left out."""
+    """Facet -> query id -> the slice it falls in. What is not known of a query is left out."""
     judged = [query for query in queries if any(grade > 0 for grade in qrels.get(query.id, {}).values())]
     answers = {query.id: answer_of(query, qrels[query.id]) for query in judged}
     known = {page.id: page for page in pages}
-    types = page_types(pages, documents, set(answers.values()))
+    types = page_types(pages, documents, set(answers.values()), drawn)
     spoken = languages(pages, documents)
     found: dict[str, dict[str, str]] = {name: {} for name in FACETS}
     for query in judged:

@@ -56,7 +56,7 @@ def as_markdown(report: EvaluationReport, story: Story) -> str:
         parts += ["## What to deploy", f"**{story.grid.sentence}**", table(heads, story.grid.rows())]
         parts.append("The settings of `pagetune grid` that none beats; all of them, and the plot: runs/grid.")
     for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
-        parts += [f"## {title}", _changed(shown)] if shown else []
+        parts += [f"## {title}", changed(shown)] if shown else []
     parts += _doubtful(report)
     parts += ["## How the figures were made", _method(report)]
     if story.machine:
@@ -194,7 +194,9 @@ def _storage(report: EvaluationReport) -> str:
     return table(["dimension", "vectors a page", "bytes a page", "GB for a million pages", *found[0]["results"]], rows)
 
 
-def _changed(shown: Sequence[Change]) -> str:
+def changed(shown: Sequence[Change]) -> str:
+    """Queries with their change, their page and its rank in every system."""
+
     def place(rank: int | None) -> str:
         return "–" if rank is None else str(rank)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,22 +100,20 @@ class MtebModel:
     def search(
         self, queries: Dataset, *, top_k: int, top_ranked: Mapping[str, Sequence[str]] | None = None, **settings: Any
     ) -> dict[str, dict[str, float]]:
-        """The `top_k` nearest documents of each query, of `top_ranked` only where a task reranks.
+        """The `top_k` nearest documents of each query, of `top_ranked` only where a task names those that may answer.
 
-        No two scores are equal, so that mteb breaks no tie its own way.
+        A query that `top_ranked` does not name gets none, as mteb has it for its own models. No two scores are equal,
+        so that mteb breaks no tie its own way.
         """
         if self._pages is None:
             raise ModelError("nothing is indexed: mteb calls index before search")
         ids, texts = [str(name) for name in queries["id"]], list(queries["text"])
         asked = encode_texts(self.model, texts)
-        depth = len(self._pages.ids) if top_ranked else top_k
-        run = rank_pages(ids, asked, self._pages, dimension=self.dimension, depth=depth)
-        if top_ranked:
-            allowed = {query: set(pages) for query, pages in top_ranked.items()}
-            run = {
-                query: {page: score for page, score in own.items() if page in allowed.get(query, ())}
-                for query, own in run.items()
-            }
+        out: dict[str, _AllBut] = {}
+        if top_ranked is not None:
+            known = frozenset(self._pages.ids)
+            out = {query: _AllBut(known, top_ranked.get(query, ())) for query in ids}
+        run = rank_pages(ids, asked, self._pages, dimension=self.dimension, depth=top_k, exclude=out)
         return {query: untied(own) for query, own in run.items()}
 
     def _of_images(self, corpus: Dataset, ids: Sequence[str], given: Mapping[str, Any]) -> PageVectors:
@@ -138,9 +136,27 @@ class MtebModel:
         return encode_pictures(self.model, pages, recipe, cache=self.cache, progress=self.progress)
 
 
+class _AllBut(Collection[str]):
+    """All pages but some, without a list of them: those may be nearly all, or hardly any."""
+
+    def __init__(self, pages: frozenset[str], kept: Sequence[str]) -> None:
+        self._pages, self._kept = pages, pages.intersection(kept)
+
+    def __contains__(self, page: object) -> bool:
+        return page not in self._kept
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pages - self._kept)
+
+    def __len__(self) -> int:
+        return len(self._pages) - len(self._kept)
+
+
 def image_task(chosen: ImageEvalSet, name: str, languages: Sequence[str] = ("eng-Latn",)) -> Any:
     """A set of page images as a retrieval task of mteb, nothing of it fetched: queries, pages and judgements in memory.
 
+    Pages that the set excludes from a query's answers are given to mteb as it has them in its own tasks (BRIGHT): for
+    every query the pages that may answer it, as if they were to be reranked. Any model of mteb's keeps to that.
     `languages` are mteb's codes of the queries' languages.
     """
     _require()
@@ -181,8 +197,18 @@ def _split(chosen: ImageEvalSet) -> Any:
         corpus=Dataset.from_dict({"id": list(chosen.page_ids), "image": cells}, features=features),
         queries=Dataset.from_dict({"id": list(chosen.queries), "text": list(chosen.queries.values())}),
         relevant_docs={query: dict(grades) for query, grades in chosen.qrels.items()},
-        top_ranked=None,
+        top_ranked=_may_answer(chosen) if chosen.excluded else None,
     )
+
+
+def _may_answer(chosen: ImageEvalSet) -> dict[str, list[str]]:
+    """The pages that may answer each query; those of which nothing is excluded share one list."""
+    every = list(chosen.page_ids)
+    found = dict.fromkeys(chosen.queries, every)
+    for query, pages in chosen.excluded.items():
+        out = frozenset(pages)
+        found[query] = [page for page in every if page not in out]
+    return found
 
 
 def _digest(cell: Mapping[str, Any]) -> str:

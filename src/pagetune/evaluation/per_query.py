@@ -1,18 +1,21 @@
-"""What happened to each query from base to tuned: scores, ranks, the first answers; for the report, table and JSON."""
+"""What happened to each query from one system to another: scores, ranks, the first answers; for the reports."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pagetune.evaluation.evaluate import BASE, TUNED, EvaluationReport
+from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
 from pagetune.evaluation.metrics import MAIN_METRIC
-from pagetune.evaluation.ranking import ranking
+from pagetune.evaluation.ranking import Qrels, ranking
+from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
 
 if TYPE_CHECKING:
     import pyarrow
+
+    from pagetune.evaluation.false_negatives import Suspect
 
 FIRST = 5
 """Answers of a system that are shown."""
@@ -22,9 +25,32 @@ SLICE = "slice by"
 """Begins the name of each column that says in which slice a query falls."""
 
 
+class Judged(Protocol):
+    """What wins and losses are told of: an EvaluationReport, or two of many models that were compared."""
+
+    @property
+    def queries(self) -> Sequence[Query]: ...
+    @property
+    def qrels(self) -> Qrels: ...
+    @property
+    def systems(self) -> Mapping[str, SystemResult]: ...
+    @property
+    def compared(self) -> tuple[str, str]:
+        """Two of the systems: from the first to the second a query is won or lost."""
+        ...
+
+    @property
+    def settings(self) -> EvaluateRecipe: ...
+    @property
+    def conditions(self) -> Conditions: ...
+    @property
+    def suspects(self) -> Sequence[Suspect]: ...
+    def rank_of(self, system: str, query: str) -> int | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A query before and after."""
+    """A query before and after, or by one system and by another."""
 
     query: Query
     scores: dict[str, float]
@@ -34,12 +60,13 @@ class Change:
     judged: tuple[tuple[str, int], ...]
     """Its pages and their grades, the best first."""
     first: dict[str, tuple[str, ...]]
-    """The first answers of base and of tuned."""
+    """The first answers of the two systems that are compared, in their order."""
 
     @property
     def change(self) -> float:
-        """In NDCG@10, from base to tuned."""
-        return round(self.scores[TUNED] - self.scores[BASE], 12)
+        """In NDCG@10, from the first of the two to the second."""
+        old, new = self.first
+        return round(self.scores[new] - self.scores[old], 12)
 
     @property
     def outcome(self) -> Literal["better", "worse", "same"]:
@@ -52,8 +79,9 @@ class Change:
 
     @property
     def mistaken(self) -> str | None:
-        """The page that tuned puts first, where that does not answer the query."""
-        first = next(iter(self.first[TUNED]), None)
+        """The page that the second of the two puts first, where that does not answer the query."""
+        *_, new = self.first.values()
+        first = next(iter(new), None)
         return None if first is None or first in dict(self.judged) else first
 
     def summary(self) -> dict[str, Any]:
@@ -70,7 +98,7 @@ class Change:
         }
 
 
-def changes(report: EvaluationReport) -> list[Change]:
+def changes(report: Judged) -> list[Change]:
     """Every query, the greatest gain first, ties by id."""
     scores = {name: result.scores.of([query.id for query in report.queries]) for name, result in report.systems.items()}
     found = [
@@ -90,7 +118,7 @@ def losses(found: Sequence[Change], count: int = EXAMPLES) -> list[Change]:
     return [one for one in found[: -count - 1 : -1] if one.change < 0]
 
 
-def _change(report: EvaluationReport, query: Query, scores: dict[str, float]) -> Change:
+def _change(report: Judged, query: Query, scores: dict[str, float]) -> Change:
     grades = report.qrels[query.id]
     judged = sorted(
         (page for page, grade in grades.items() if grade > 0),
@@ -101,7 +129,7 @@ def _change(report: EvaluationReport, query: Query, scores: dict[str, float]) ->
         scores,
         {name: report.rank_of(name, query.id) for name in report.systems},
         tuple((page, grades[page]) for page in judged),
-        {name: tuple(ranking(report.systems[name].run.get(query.id, {}))[:FIRST]) for name in (BASE, TUNED)},
+        {name: tuple(ranking(report.systems[name].run.get(query.id, {}))[:FIRST]) for name in report.compared},
     )
 
 

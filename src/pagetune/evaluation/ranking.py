@@ -132,3 +132,9 @@ def _below(score: float, last: float | None) -> float:
         return score
     # From 16 on a millionth is less than the step between two numbers of single precision.
     return round(last - max(1e-6, 1.5 * float(np.spacing(np.float32(abs(last))))), 6)
+
+
+def place_of_best(answers: Sequence[str], grades: Mapping[str, int]) -> int | None:
+    """The place, from 1, of the first page of the highest grade; None where the answers do not reach it."""
+    highest = max(grades.values())
+    return next((place for place, page in enumerate(answers, start=1) if grades.get(page) == highest), None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pagetune.evaluation import charts
 from pagetune.evaluation.by_metric import SMALL_GAINS, graded, queries_for
@@ -15,11 +15,14 @@ from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
 from pagetune.evaluation.kept_grid import HEADS, KeptGrid
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS
-from pagetune.evaluation.per_query import changes, gains, losses
+from pagetune.evaluation.per_query import Judged, changes, gains, losses
 from pagetune.evaluation.significance import Comparison
 from pagetune.evaluation.thumbnails import PageImage, make_thumbnails
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Document
+
+if TYPE_CHECKING:
+    from jinja2 import Template
 
 BYTES = 14_000_000
 """Of the whole file: what still goes by mail and opens at once."""
@@ -74,10 +77,44 @@ class Story:
 
 def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, progress: Progress = SILENT) -> str:
     """The whole HTML page as text, of about `budget` bytes: pages get pictures as long as there is room."""
-    from jinja2 import Environment, FileSystemLoader
-
     from pagetune.evaluation.grid_chart import draw_grid
     from pagetune.machine import describe_machine
+
+    shown = shown_changes(report, story.heatmaps)
+    page = template("report.html.j2").render(
+        **shown,
+        report=report,
+        conditions=report.conditions,
+        story=story,
+        title=story.heading,
+        systems=tuple(report.systems),
+        names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED, "reranked": RERANKED},
+        metrics=columns(report),
+        plain_metrics=tuple(METRICS),
+        gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
+        comparisons=report.comparisons,
+        by_metric=report.by_metric,
+        small_gains=SMALL_GAINS,
+        best=_best(report),
+        storage=storage_rows(report),
+        charts=_charts(report, story),
+        grid=story.grid,
+        grid_heads=HEADS,
+        grid_plot=draw_grid(story.grid.grid)["page"] if story.grid is not None else "",
+        slices=report.slices,
+        reach=_reach(report),
+        suspects=report.suspects,
+        listed=LISTED,
+        witnesses=witnesses(tuple(report.systems)),
+        documents=_documents(story.documents),
+        machine=describe_machine() if story.machine is None else story.machine,
+    )
+    return with_pictures(page, shown["explorer"], story.page_image, budget, progress)
+
+
+def template(name: str) -> Template:
+    """One of `templates/`, with the filters that they share."""
+    from jinja2 import Environment, FileSystemLoader
 
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -90,44 +127,38 @@ def render_report(report: EvaluationReport, story: Story, budget: int = BYTES, p
     environment.filters["counted"] = lambda value: f"{value:,}" if isinstance(value, int) else str(value)
     environment.filters["effect"] = lambda effect: "–" if effect is None else f"{effect:+.2f}".replace("-", "−")
     environment.filters["needed"] = told_queries
+    return environment.get_template(name)
+
+
+def shown_changes(report: Judged, heatmaps: Heatmaps) -> dict[str, Any]:
+    """What the templates of wins, losses and every query (changes.html.j2, every.html.j2, shown.html.j2) ask for."""
     found = changes(report)
-    explorer = Explorer(report, found, story.heatmaps)
-    page = environment.get_template("report.html.j2").render(
-        report=report,
-        conditions=report.conditions,
-        story=story,
-        title=story.heading,
-        systems=tuple(report.systems),
-        names={"base": BASE, "tuned": TUNED, "lexical": LEXICAL, "fused": FUSED, "reranked": RERANKED},
-        metrics=columns(report),
-        plain_metrics=tuple(METRICS),
-        gains={MAIN_METRIC: GAIN, EXPONENTIAL: "exponential"} if EXPONENTIAL in columns(report) else {},
-        main=MAIN_METRIC,
-        lesser=graded(report.qrels),
-        comparisons=report.comparisons,
-        by_metric=report.by_metric,
-        small_gains=SMALL_GAINS,
-        best=_best(report),
-        storage=storage_rows(report),
-        charts=_charts(report, story),
-        grid=story.grid,
-        grid_heads=HEADS,
-        grid_plot=draw_grid(story.grid.grid)["page"] if story.grid is not None else "",
-        wins=gains(found),
-        losses=losses(found),
-        explorer=explorer,
-        slices=report.slices,
-        reach=_reach(report),
-        suspects=report.suspects,
-        listed=LISTED,
-        witnesses=witnesses(tuple(report.systems)),
-        data=explorer.data(),
-        pictures=_PICTURES,
-        documents=_documents(story.documents),
-        machine=describe_machine() if story.machine is None else story.machine,
-    )
+    explorer = Explorer(report, found, heatmaps)
+    old, new = report.compared
+    others = [name for name in report.systems if name == LEXICAL and name not in report.compared]
+    return {
+        "explorer": explorer,
+        "old": old,
+        "new": new,
+        "others": others,
+        "ranked": tuple(report.systems),
+        "depth": report.settings.depth,
+        "main": MAIN_METRIC,
+        "lesser": graded(report.qrels),
+        "heatmaps": heatmaps,
+        "wins": gains(found),
+        "losses": losses(found),
+        "data": explorer.data(),
+        "pictures": _PICTURES,
+    }
+
+
+def with_pictures(
+    page: str, explorer: Explorer, page_image: PageImage | None, budget: int, progress: Progress = SILENT
+) -> str:
+    """The page that a template gave, with pictures of pages as long as there is room in `budget` bytes."""
     room = budget - len(page.encode())
-    thumbnails = make_thumbnails(explorer.wanted, story.page_image, room, explorer.read, progress)
+    thumbnails = make_thumbnails(explorer.wanted, page_image, room, explorer.read, progress)
     before, _, after = page.rpartition(_PICTURES)
     return f"{before}{explorer.pictures(thumbnails)}{after}"
 

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from pagetune.errors import DataError
-from pagetune.evaluation.facets import LENGTHS, OVERLAPS, PAGE_TYPES, facets_of
+from pagetune.evaluation.facets import LENGTHS, OVERLAPS, Drawn, facets_of
 from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores
+from pagetune.evaluation.page_types import PAGE_TYPES
 from pagetune.evaluation.ranking import Qrels
 from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, Outcome, compare, correct, sampling
 from pagetune.recipe import EvaluateRecipe
@@ -135,13 +136,15 @@ def slice_scores(
     pages: Sequence[Page] = (),
     documents: Sequence[Document] = (),
     masks: Mapping[str, Sequence[Rect]] | None = None,
+    drawn: Drawn | None = None,
     metric: str = MAIN_METRIC,
     settings: EvaluateRecipe | None = None,
 ) -> Slices:
     """Compare two systems, each (name, scores), by kind of query, document, language, type of page, length, overlap.
 
     `pages` are all pages of the documents and `masks` what was hidden on them when the systems were judged; without
-    pages there are no slices by what stands on them. Raises DataError where the scores are not of these queries.
+    pages there are no slices by what stands on them. `drawn` (`PageStore.marks`) tells the types of pages. Raises
+    DataError where the scores are not of these queries.
     """
     judged = set(new[1].queries) & set(old[1].queries)
     asked = [query for query in queries if query.id in judged]
@@ -149,7 +152,7 @@ def slice_scores(
         raise DataError(
             f"none of the {len(queries)} queries has scores of both systems; give the scores of these queries"
         )
-    return slice_by(facets_of(asked, qrels, pages, documents, masks), new, old, metric=metric, settings=settings)
+    return slice_by(facets_of(asked, qrels, pages, documents, masks, drawn), new, old, metric=metric, settings=settings)
 
 
 def slice_by(

@@ -17,6 +17,7 @@ from PIL import Image
 
 from pagetune.errors import DocumentRefused
 from pagetune.pages.geometry import Frame
+from pagetune.pages.marks import Marks, collect
 from pagetune.pages.words import Words, split_words
 
 MAX_BOOKMARKS = 20_000
@@ -113,6 +114,16 @@ class PdfPage:
         finally:
             raw.FPDFText_ClosePage(layer)
         return text, words._replace(boxes=self.frame.shown(words.boxes)), visible
+
+    def marks(self) -> Marks:
+        """Where its pictures and paths are."""
+        layer = raw.FPDFText_LoadPage(self._raw)
+        try:
+            shown = not layer or _painted(layer, _layer_text(layer))
+        finally:
+            if layer:
+                raw.FPDFText_ClosePage(layer)
+        return collect(self._raw, self.frame, shown)
 
     def picture_share(self) -> float:
         """The share of the page that its largest picture covers, 0 to 1."""

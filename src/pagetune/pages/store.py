@@ -17,6 +17,7 @@ from pagetune.records import Document, Page, Rect
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from pagetune.pages.marks import Marks
     from pagetune.pages.pool import Blob, Event, WorkerPool
 
 DEFAULT_LONG_SIDE = 1280
@@ -110,6 +111,33 @@ class PageStore:
         with self._pool() as pool:
             yield from self._render(ids, pool, masks or {}, **how)
 
+    def marks(self, ids: Sequence[str]) -> dict[str, Marks]:
+        """Where pictures and paths are on these pages; those that cannot be opened are left out."""
+        from pagetune.pages.marks import all_picture, unpack_marks
+        from pagetune.pages.pool import Request
+
+        queue: deque[Request] = deque()
+        found: dict[str, Marks] = {}
+        for source, names in self._parts(sorted(set(ids), key=lambda name: (self.page(name).document, name))):
+            if source.format != "pdf":
+                found |= {name: all_picture(self.page(name).width, self.page(name).height) for name in names}
+            else:
+                body: dict[str, Any] = {"op": "marks", "path": str(source.path.absolute()), "format": "pdf"}
+                pages = [self.page(name).number - 1 for name in names]
+                queue.append(Request(body | {"pages": pages, "names": names}, decode=unpack_marks))
+        if not queue:
+            return found
+        with self._pool() as pool:
+            for event in pool.events(queue):
+                body = event.request.body
+                if event.kind == "answer":
+                    found[body["names"][0]] = event.value
+                if event.kind != "done":  # The first page is answered, or is what its worker has failed on.
+                    body["names"], body["pages"] = body["names"][1:], body["pages"][1:]
+                if event.kind not in ("answer", "done") and body["pages"]:
+                    queue.appendleft(replace(event.request, fresh=False))
+        return found
+
     def close(self) -> None:
         """End the workers that are kept."""
         for name in ("_single", "_many"):
@@ -193,7 +221,8 @@ class PageStore:
             # Only so far ahead that the workers stay busy: pictures that wait are what takes the memory.
             nonlocal asked
             while asked - given < 3 * PAGES_A_RENDERING * pool.count and (part := next(parts, None)):
-                source, indices = part
+                source, names = part
+                indices = [self.page(name).number - 1 for name in names]
                 body: dict[str, Any] = {"op": "render", "path": str(source.path.absolute()), "format": source.format}
                 body |= {"pages": indices, "at": asked, "long_side": long_side, "max_pixels": max_pixels}
                 queue.append(Request(body, decode=picture_of))
@@ -230,12 +259,12 @@ class PageStore:
         ready[body["at"]] = image
         _go_on(body)
 
-    def _parts(self, ids: Sequence[str]) -> Iterator[tuple[_Source, list[int]]]:
+    def _parts(self, ids: Sequence[str]) -> Iterator[tuple[_Source, list[str]]]:
         """Runs of pages of one document, a few at a time."""
-        for document, run in groupby((self.page(name) for name in ids), key=lambda page: page.document):
-            indices = [page.number - 1 for page in run]
-            for start in range(0, len(indices), PAGES_A_RENDERING):
-                yield self._sources[document], indices[start : start + PAGES_A_RENDERING]
+        for document, run in groupby(ids, key=lambda name: self.page(name).document):
+            names = list(run)
+            for start in range(0, len(names), PAGES_A_RENDERING):
+                yield self._sources[document], names[start : start + PAGES_A_RENDERING]
 
 
 def picture_of(message: Mapping[str, Any], blobs: Sequence[Blob]) -> Image:

@@ -27,6 +27,7 @@ from pagetune.pages import wire
 from pagetune.pages.arena import Arena
 from pagetune.pages.formats import PICTURES, look_inside
 from pagetune.pages.geometry import Frame, fit
+from pagetune.pages.marks import pack_marks
 from pagetune.pages.pdf import PdfFile, PdfPage
 from pagetune.pages.pictures import PictureFile
 from pagetune.pages.text import ocr_engine, read_picture, text_layer_fault
@@ -52,7 +53,7 @@ class Reader:
         if self._arena is not None:  # The parent has done with the request before.
             self._arena.clear()
         work = {"probe": self.probe, "about": self.about, "pages": self.pages, "ocr": self.ocr}
-        work |= {"render": self.render, "convert": self.convert}
+        work |= {"render": self.render, "marks": self.marks, "convert": self.convert}
         return work[request["op"]](request)
 
     def _open(self, request: dict[str, Any]) -> PdfFile | PictureFile:
@@ -132,6 +133,15 @@ class Reader:
             else:
                 width, height = picture.image.size
                 yield head | {"shared": [picture.at, 4 * width * height]}, []
+
+    def marks(self, request: dict[str, Any]) -> Iterator[Answer]:
+        """Where pictures and paths are on the pages request["pages"] of a PDF; one answer a page."""
+        file = self._open(request)
+        assert isinstance(file, PdfFile)
+        for index in request["pages"]:
+            with file.page(index) as page:
+                found = page.marks()
+            yield {"page": index, "text_shown": found.text_shown}, pack_marks(found)
 
     def _render(
         self,

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pagetune.errors import WorkspaceError
+from pagetune.evaluation.benchmarks import name_of
 from pagetune.evaluation.comparison.entries import Entry, find_entries
 from pagetune.evaluation.comparison.grid import Failure, Grid, Result, make_grid
 from pagetune.evaluation.comparison.keeping import RUN, beside
 from pagetune.evaluation.comparison.page_texts import known_texts
 from pagetune.evaluation.comparison.process import WORKER, run_job
 from pagetune.evaluation.comparison.report import write_comparison
+from pagetune.evaluation.comparison.wins import make_contest
 from pagetune.evaluation.dataset import dataset_facets, dataset_queries
 from pagetune.evaluation.metrics import MAIN_METRIC
 from pagetune.examples.visual import ImageEvalSet, load_eval_set
 from pagetune.machine import describe_machine
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
+from pagetune.records import Query
 from pagetune.workspace import write_atomically
 
 
@@ -46,7 +49,7 @@ def compare_models(
     chosen = load_eval_set(recipe.dataset)
     entries = find_entries(recipe, chosen.fingerprint)
     facts = {
-        "set": chosen.name,
+        "set": name_of(chosen.name),
         "queries": len(chosen.queries),
         "pages": len(chosen.page_ids),
         "judgements": sum(len(grades) for grades in chosen.qrels.values()),
@@ -71,16 +74,17 @@ def compare_models(
                 results.append(found)
             else:
                 failures.append(found)
-        facets = _facets(recipe, chosen, folder) if len(results) > 1 else None
+        queries = dataset_queries(chosen, recipe.dataset)
+        facets = _facets(recipe, chosen, queries, folder) if len(results) > 1 else None
         grid = make_grid(results, failures, recipe.evaluate, facts, facets)
-        write_comparison(grid, folder)
+        contest = make_contest(grid, queries, chosen.qrels, entries[0].label, folder)
+        write_comparison(grid, folder, contest, chosen.image, progress)
     return Compared(grid, tuple(ran))
 
 
-def _facets(recipe: Recipe, chosen: ImageEvalSet, folder: Path) -> dict[str, dict[str, str]]:
+def _facets(recipe: Recipe, chosen: ImageEvalSet, queries: Sequence[Query], folder: Path) -> dict[str, dict[str, str]]:
     """What the set says of its queries and, where the pages' words are known by now, what those say."""
     texts = known_texts(chosen, recipe.dataset, recipe.compare.text_column, _texts(folder) / "texts")
-    queries = dataset_queries(chosen, recipe.dataset)
     return dataset_facets(queries, chosen.qrels, chosen, recipe.dataset, texts)
 
 

@@ -10,14 +10,23 @@ from typing import Any
 from pagetune.evaluation.comparison.grid import KINDS, Grid, Row
 from pagetune.evaluation.comparison.keeping import PER_QUERY, RUN
 from pagetune.evaluation.comparison.plots import PLOTS, count_of, drawn
+from pagetune.evaluation.comparison.wins import Contest
+from pagetune.evaluation.heatmaps import Heatmaps
+from pagetune.evaluation.markdown import changed
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED
+from pagetune.evaluation.per_query import gains, losses
+from pagetune.evaluation.report import BYTES, shown_changes, template, with_pictures
 from pagetune.evaluation.significance import FEWEST_QUERIES
 from pagetune.evaluation.slices import Slice, Slices
+from pagetune.evaluation.thumbnails import PageImage
+from pagetune.progress import SILENT, Progress
 from pagetune.workspace import write_atomically
 
 TITLES = {"size": f"Parameters and {MAIN_METRIC}", "dimension": f"Dimension and {MAIN_METRIC}"}
 
 SLICES = "The best against the second best, slice by slice"
+
+WINS = "Where the best won and lost"
 
 NOTES = {
     "size": "Lines: intervals. Filled: the best, and what it is not shown to be better than (*).",
@@ -25,8 +34,14 @@ NOTES = {
 }
 
 
-def write_comparison(grid: Grid, folder: Path) -> None:
-    """Write everything; each file is there whole or not at all."""
+def write_comparison(
+    grid: Grid,
+    folder: Path,
+    contest: Contest | str = "",
+    page_image: PageImage | None = None,
+    progress: Progress = SILENT,
+) -> None:
+    """Write everything; each file is there whole or not at all. `contest`: two models, or why there are none."""
     pictures = {name: drawn(grid, name, ("page", "svg", "png")) for name in PLOTS}
     for name, made in pictures.items():
         for kind in ("svg", "png"):
@@ -34,13 +49,15 @@ def write_comparison(grid: Grid, folder: Path) -> None:
                 write_atomically(folder / f"{name}.{kind}", made[kind])
             else:
                 (folder / f"{name}.{kind}").unlink(missing_ok=True)
-    write_atomically(folder / "compare.json", json.dumps(as_json(grid), indent=1, ensure_ascii=False) + "\n")
-    write_atomically(folder / "compare.md", as_markdown(grid, [name for name, made in pictures.items() if made]))
+    write_atomically(folder / "compare.json", json.dumps(as_json(grid, contest), indent=1, ensure_ascii=False) + "\n")
+    write_atomically(
+        folder / "compare.md", as_markdown(grid, [name for name, made in pictures.items() if made], contest)
+    )
     charts = {name: made["page"] for name, made in pictures.items() if made}
-    write_atomically(folder / "compare.html", as_html(grid, charts))
+    write_atomically(folder / "compare.html", as_html(grid, charts, contest, page_image, progress=progress))
 
 
-def as_json(grid: Grid) -> dict[str, Any]:
+def as_json(grid: Grid, contest: Contest | str = "") -> dict[str, Any]:
     """The verdict, the rows from best to worst, the failures, and what the figures rest on."""
     settings = grid.settings
     return {
@@ -57,6 +74,7 @@ def as_json(grid: Grid) -> dict[str, Any]:
         },
         "rows": [_row_as_json(row) for row in grid.rows],
         "slices": grid.slices.to_json() if grid.slices is not None else None,
+        "wins_and_losses": None if isinstance(contest, str) else contest.summary(),
         "failures": [{"model": failure.label, "reason": failure.reason} for failure in grid.failures],
     }
 
@@ -139,7 +157,7 @@ def notes(grid: Grid) -> list[str]:
     return lines
 
 
-def as_markdown(grid: Grid, plots: list[str]) -> str:
+def as_markdown(grid: Grid, plots: list[str], contest: Contest | str = "") -> str:
     """The whole comparison as Markdown; `plots` lie beside it as NAME.png."""
     parts = ["# Comparison", grid.verdict]
     if grid.rows:
@@ -154,6 +172,7 @@ def as_markdown(grid: Grid, plots: list[str]) -> str:
     parts += [f"![{TITLES[name]}]({name}.png)\n\n{NOTES[name]}" for name in plots]
     if grid.slices is not None:
         parts += [f"## {SLICES}", grid.slices.verdict, _slice_table(grid.slices), slice_note(grid.slices)]
+    parts += _won_and_lost(contest)
     about = [f"- {row.result.label}: {KINDS[row.result.kind]}; {row.result.about}" for row in grid.rows]
     parts += ["## How the figures were made", "\n".join(f"- {line}" for line in notes(grid))]
     parts += ["## The models", "\n".join(about)] if about else []
@@ -161,20 +180,33 @@ def as_markdown(grid: Grid, plots: list[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
-    """One page that needs nothing else; `charts` are SVG by plot."""
-    from jinja2 import Environment, FileSystemLoader
+def _won_and_lost(contest: Contest | str) -> list[str]:
+    """The queries that the two models answer most differently."""
+    if isinstance(contest, str):
+        return []
+    found = contest.changes()
+    parts = [f"## {WINS}", contest.reason]
+    for title, shown in (("Greatest gains", gains(found)), ("Greatest losses", losses(found))):
+        parts += [f"### {title}", changed(shown)] if shown else []
+    return parts
 
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent.parent / "templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html.j2").render(
+
+def as_html(
+    grid: Grid,
+    charts: Mapping[str, str],
+    contest: Contest | str = "",
+    page_image: PageImage | None = None,
+    budget: int = BYTES,
+    progress: Progress = SILENT,
+) -> str:
+    """One page of about `budget` bytes that needs nothing else; `charts` are SVG by plot."""
+    shown = {} if isinstance(contest, str) else shown_changes(contest, Heatmaps())
+    page = template("compare.html.j2").render(
+        **shown,
+        contest=contest,
         grid=grid,
         facts=grid.facts,
-        main=named(MAIN_METRIC),
+        named_main=named(MAIN_METRIC),
         headings=headings(grid),
         named=named,
         rows=[(row, cells(row)) for row in grid.rows],
@@ -191,6 +223,7 @@ def as_html(grid: Grid, charts: Mapping[str, str]) -> str:
         kinds=KINDS,
         machine=_machine(grid),
     )
+    return with_pictures(page, shown["explorer"], page_image, budget, progress) if shown else page
 
 
 def _slice_table(slices: Slices) -> str:

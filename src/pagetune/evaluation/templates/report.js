@@ -59,8 +59,9 @@
   const strip = (row, side) => {
     const system = side ? TUNED : BASE, name = data.systems[system];
     const pages = row.first[side];
-    return el("section", { class: name },
-      el("h4", {}, el("span", { class: "dot", style: `background: var(--${name})` }), el("strong", {}, name), ` · ${rankOf(row, system)} · ${data.metric} ${row.scores[system].toFixed(3)}`),
+    const colour = side ? "tuned" : "base";
+    return el("section", { class: colour },
+      el("h4", {}, el("span", { class: "dot", style: `background: var(--${colour})` }), el("strong", {}, name), ` · ${rankOf(row, system)} · ${data.metric} ${row.scores[system].toFixed(3)}`),
       pages.length ? el("div", { class: "strip" }, ...pages.map((page, place) => thumb(row, page, place + 1))) : el("p", { class: "missing" }, "No answer."));
   };
 
