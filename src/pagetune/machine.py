@@ -73,3 +73,11 @@ def hand_back_memory() -> None:
         library.mallopt(_MMAP_THRESHOLD, 1 << 20)
         library.mallopt(_TRIM_THRESHOLD, 1 << 17)
         library.malloc_trim(0)
+
+
+def trim_memory() -> None:
+    """Have the C library give back once what is free now; elsewhere than glibc nothing happens."""
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

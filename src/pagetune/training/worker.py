@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import signal
 import threading
@@ -14,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 import torch
 
+from pagetune.machine import trim_memory
 from pagetune.training.preparing import Features, Job, Prepare
 
 
@@ -49,6 +51,12 @@ def is_lost(future: Future[Features]) -> bool:
 
 _PREPARE: Prepare | None = None
 
+TRIMMED = 16
+"""Jobs after which freed memory goes back to the system: between pages of many sizes and what outlives them the C
+library's heap frays, by hundreds of MB in the course of a large batch."""
+
+_jobs = itertools.count(1)
+
 
 def _begin(prepare: Prepare, parent: int) -> None:
     global _PREPARE
@@ -70,6 +78,8 @@ def _end_with(parent: int) -> None:
 
 def _prepare(job: Job) -> Features:
     assert _PREPARE is not None
+    if next(_jobs) % TRIMMED == 0:
+        trim_memory()
     return _PREPARE(job)
 
 
