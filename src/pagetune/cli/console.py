@@ -52,7 +52,8 @@ class BarProgress:
         with Progress(*columns, console=self.console, transient=True) as bars:
             task = _Bar(bars, bars.add_task(name, total=total, unit=unit, rate="–"))
             yield task
-        self.console.print(_done(name, task.done, unit, time.monotonic() - begun))
+        if task.done:  # Else it was all there from before.
+            self.console.print(_done(name, task.done, unit, time.monotonic() - begun))
 
     def say(self, line: str) -> None:
         """One line above the bars."""
@@ -87,7 +88,8 @@ class LineProgress:
         begun = time.monotonic()
         task = _Lines(self.console, name, total, unit)
         yield task
-        self.console.print(_done(name, task.done, unit, time.monotonic() - begun))
+        if task.done:  # Else it was all there from before.
+            self.console.print(_done(name, task.done, unit, time.monotonic() - begun))
 
     def say(self, line: str) -> None:
         """One line."""
@@ -116,7 +118,7 @@ class _Lines:
 
 
 def _done(name: str, done: int, unit: str, seconds: float) -> str:
-    rate = f", {done / seconds:.3g}/s" if seconds > 0.5 and done else ""
+    rate = f", {done / seconds:.3g}/s" if seconds > 0.5 else ""
     return f"  {name}: {done} {unit} in {_clock(seconds)}{rate}"
 
 
