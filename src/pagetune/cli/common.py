@@ -183,9 +183,15 @@ def print_json(value: Any) -> None:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items()) or "none"
+        said = {key: inner for key, inner in value.items() if inner is not None}
+        return ", ".join(f"{key} {_grouped(inner)}" for key, inner in said.items()) or "none"
     if isinstance(value, list | tuple):
-        return ", ".join(_plain(inner) for inner in value) or "none"
+        return ("; " if isinstance(next(iter(value), None), dict) else ", ").join(map(_plain, value)) or "none"
     if isinstance(value, float):
         return f"{value:.4g}"
     return str(value)
+
+
+def _grouped(value: Any) -> str:
+    """In brackets what would run into its neighbours."""
+    return f"({_plain(value)})" if isinstance(value, dict | list | tuple) and len(value) > 1 else _plain(value)
