@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from pagetune.evaluation.drawings import has_axis
 from pagetune.evaluation.facets import page_types
-from pagetune.pages.marks import MOST
+from pagetune.evaluation.page_types import type_of_page
+from pagetune.evaluation.page_words import Words
+from pagetune.pages.marks import MOST, Marks
 from pagetune.pages.reading import read_documents
 from pagetune.pages.store import PageStore
 from pagetune.recipe import ReadRecipe
+from pagetune.records import Page
 from pagetune.workspace import Workspace
 
 Draw = Callable[[Canvas], None]
@@ -262,3 +267,27 @@ def test_a_picture_file_is_a_scan_and_a_lost_source_leaves_the_captions(tmp_path
     assert store.marks(["drawn-0001"]) == {}
     types: Any = page_types(store.pages(), store.documents(), {"drawn-0001"}, store.marks)
     assert types == {"drawn-0001": "text"}
+
+
+def test_a_poster_of_many_metres_takes_no_more_memory_than_a_page() -> None:
+    side = 900_000.0
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+    page = Page("a-0001", "a", 1, side, side, (), *nothing)
+    circles = np.array([[x, 1e5, x + 3e5, 4e5] for x in range(100_000, 500_000, 50_000)], np.float32)
+    drawn = Marks(nothing[0], circles, np.full(8, 100, np.int32), np.ones(8, bool))
+    tracemalloc.start()
+    assert type_of_page(page, [], drawn) == "figure"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**28
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_of_any_length_are_looked_at() -> None:
+    words = ("1" * 100_000 + "x", "9" * 400, "1e308", "-1e308", "1e308", "2,5", "−3", ".5", "1.", "12a")
+    boxes = np.array([[100, y, 110, y + 5] for y in range(100, 100 + 20 * len(words), 20)], np.float32)
+    flat = np.ones(len(words), np.float32)
+    found = Words.of(Page("a-0001", "a", 1, 600.0, 800.0, words, boxes, flat, flat.astype(np.int32)))
+    assert found.values[5:8].tolist() == [2.5, -3, 0.5]
+    assert np.isnan(found.values[[0, 8, 9]]).all()
+    assert not has_axis(found, (90, 90, 120, 400))

@@ -18,7 +18,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.evaluation.drawings import RUNNING, WHOLE, as_rect, cut_to_page, drawings, has_axis, ruled_tables
+from pagetune.evaluation.drawings import (
+    RUNNING,
+    WHOLE,
+    as_rect,
+    cells_of,
+    cut_to_page,
+    drawings,
+    has_axis,
+    ruled_tables,
+)
 from pagetune.evaluation.page_words import Words, columns_of_numbers
 from pagetune.pages.marks import Marks
 from pagetune.records import Page, Rect
@@ -30,8 +39,6 @@ LARGE, SMALL = 0.05, 0.02
 FEW = 30
 """Words: fewer, printed on a picture of the whole page, are its title."""
 
-_CELL = 4.0
-"""Points: the grid on which areas are added up."""
 _ICON = 30.0
 
 
@@ -97,16 +104,11 @@ class _Cover:
     """The cells of a page that boxes cover, each counted once."""
 
     def __init__(self, page: Page) -> None:
-        self.cells = np.zeros((int(page.height // _CELL) + 1, int(page.width // _CELL) + 1), bool)
+        self.cells, self._side = cells_of(page)
 
     def add(self, box: Rect) -> None:
-        left, bottom, right, top = (max(0, int(side // _CELL)) for side in box)
+        left, bottom, right, top = (max(0, int(edge // self._side)) for edge in box)
         self.cells[bottom : top + 1, left : right + 1] = True
-
-
-def _rect(box: NDArray[np.float32]) -> Rect:
-    left, bottom, right, top = box.tolist()
-    return left, bottom, right, top
 
 
 def _area(box: NDArray[np.float32]) -> float:
