@@ -269,17 +269,30 @@ def test_a_picture_file_is_a_scan_and_a_lost_source_leaves_the_captions(tmp_path
     assert types == {"drawn-0001": "text"}
 
 
-def test_a_poster_of_many_metres_takes_no_more_memory_than_a_page() -> None:
-    side = 900_000.0
+def page_of(side: float) -> Page:
     nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
-    page = Page("a-0001", "a", 1, side, side, (), *nothing)
-    circles = np.array([[x, 1e5, x + 3e5, 4e5] for x in range(100_000, 500_000, 50_000)], np.float32)
-    drawn = Marks(nothing[0], circles, np.full(8, 100, np.int32), np.ones(8, bool))
+    return Page("a-0001", "a", 1, side, side, (), *nothing)
+
+
+def paths(boxes: Any) -> Marks:
+    many = len(boxes)
+    return Marks(
+        np.zeros((0, 4), np.float32), np.array(boxes, np.float32), np.full(many, 100, np.int32), np.ones(many, bool)
+    )
+
+
+def test_a_poster_of_many_metres_takes_no_more_memory_than_a_page() -> None:
     tracemalloc.start()
-    assert type_of_page(page, [], drawn) == "figure"
+    circles = paths([[x, 1e5, x + 3e5, 4e5] for x in range(100_000, 500_000, 50_000)])
+    assert type_of_page(page_of(900_000.0), [], circles) == "figure"
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 2**28
+
+
+@pytest.mark.parametrize("side", [792.0, 14_400.0, 19_998.0])
+def test_what_is_drawn_beyond_the_page_is_at_its_edge(side: float) -> None:
+    assert type_of_page(page_of(side), ["figure"], paths([[side + 1, 0, side + 9, side / 2]])) == "no text"
 
 
 @pytest.mark.filterwarnings("error")

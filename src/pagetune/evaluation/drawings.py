@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,8 @@ def cut_to_page(page: Page, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def cells_of(page: Page) -> tuple[NDArray[np.bool_], float]:
     """bool [down, across]: a page's cells, none of them taken; and their side in points."""
-    side = max(_CELL, page.width / _CELLS, page.height / _CELLS)
+    # A whole number: single and double precision are to agree on which cell an edge is in.
+    side = max(_CELL, float(ceil(max(page.width, page.height) / _CELLS)))
     return np.zeros((int(page.height // side) + 1, int(page.width // side) + 1), bool), side
 
 
