@@ -142,6 +142,17 @@ def scan_with_hidden_words(canvas: Canvas) -> None:
     canvas.drawText(text)
 
 
+def scan_in_strips(canvas: Canvas) -> None:
+    """As many scanners write: a picture every few lines."""
+    for strip in range(16):
+        canvas.drawImage(photograph(20), 0, HEIGHT / 16 * strip, WIDTH, HEIGHT / 16)
+    text = canvas.beginText(70, 780)
+    text.setTextRenderMode(3)
+    for _ in range(40):
+        text.textLine(LINE)
+    canvas.drawText(text)
+
+
 def scan_that_nobody_read(canvas: Canvas) -> None:
     canvas.drawImage(photograph(), 0, 0, WIDTH, HEIGHT)
 
@@ -174,6 +185,7 @@ PAGES: dict[Draw, str] = {
     background: "text",
     title_on_a_photograph: "figure",
     scan_with_hidden_words: "scan",
+    scan_in_strips: "scan",
     scan_that_nobody_read: "scan",
     figure_of_words: "figure",
     caption_alone: "text",

@@ -2,7 +2,8 @@
 
 The rules are made to be right when they speak; else a page is text. They look at boxes only, not at pixels:
 
-- scan: one picture is the page, its words read from it by OCR, ours or somebody's before us, or by nobody;
+- scan: one picture, or some together, are the page, its words read from it by OCR, ours or somebody's before us, or by
+  nobody;
 - table: rules of one width with rows of cells between them, or rows of short cells, many of them numbers, in columns;
 - chart: drawn paths with numbers along an axis, which grow as they stand;
 - figure: a picture, or drawn paths without such an axis (a diagram, a map).
@@ -70,7 +71,11 @@ def _named(kind: str, labels: Counter[str]) -> bool:
 
 
 def _covered(page: Page, pictures: NDArray[np.float32]) -> bool:
-    return any(_area(box) >= WHOLE * page.width * page.height for box in pictures)
+    """Whether they are the page: one of them, or all together, as where a scan is stored in strips or layers."""
+    cover = _Cover(page)
+    for box in pictures:
+        cover.add(as_rect(box))
+    return bool(cover.cells.mean() >= WHOLE)
 
 
 def _shares(page: Page, marks: Marks, pictures: NDArray[np.float32], labels: Counter[str]) -> dict[str, float]:
