@@ -153,6 +153,15 @@ def scan_in_strips(canvas: Canvas) -> None:
     canvas.drawText(text)
 
 
+def scan_with_margins(canvas: Canvas) -> None:
+    canvas.drawImage(photograph(), 60, 90, WIDTH - 80, HEIGHT - 180)
+    text = canvas.beginText(70, 740)
+    text.setTextRenderMode(3)
+    for _ in range(40):
+        text.textLine(LINE)
+    canvas.drawText(text)
+
+
 def scan_that_nobody_read(canvas: Canvas) -> None:
     canvas.drawImage(photograph(), 0, 0, WIDTH, HEIGHT)
 
@@ -186,6 +195,7 @@ PAGES: dict[Draw, str] = {
     title_on_a_photograph: "figure",
     scan_with_hidden_words: "scan",
     scan_in_strips: "scan",
+    scan_with_margins: "scan",
     scan_that_nobody_read: "scan",
     figure_of_words: "figure",
     caption_alone: "text",
