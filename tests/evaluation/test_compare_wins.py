@@ -101,7 +101,10 @@ def test_answers_are_read_where_they_are_kept_and_their_lack_is_said(tmp_path: P
     assert f"Without wins and losses: {said}." in (tmp_path / "compare.html").read_text(encoding="utf-8")
     assert json.loads((tmp_path / "compare.json").read_text(encoding="utf-8"))["wins_and_losses"] is None
     (tmp_path / f"{kept[0].kept}{RUN}").write_text("not a run")
-    assert "the answers are not kept" in str(make_contest(grid_of(*kept), QUERIES, QRELS, "owner/first", tmp_path))
+    said = make_contest(grid_of(*kept), QUERIES, QRELS, "owner/first", tmp_path)
+    assert said == f"{kept[0].kept}{RUN} is damaged; remove {kept[0].kept}.json to judge owner/first anew"
+    others = contest_of(grid_of(*kept), "middle", tmp_path)  # What only the table of queries lacks is a column there.
+    assert list(others.systems) == ["middle", "best | one", "BM25"]
     assert "no second model" in str(make_contest(grid_of(RESULTS[0]), QUERIES, QRELS, "owner/first", tmp_path))
 
 

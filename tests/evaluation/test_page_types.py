@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,15 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.utils import ImageReader
 from reportlab.pdfgen.canvas import Canvas
 
+from pagetune.evaluation.drawings import has_axis
 from pagetune.evaluation.facets import page_types
-from pagetune.pages.marks import MOST
+from pagetune.evaluation.page_types import type_of_page
+from pagetune.evaluation.page_words import Words
+from pagetune.pages.marks import MOST, Marks
 from pagetune.pages.reading import read_documents
 from pagetune.pages.store import PageStore
 from pagetune.recipe import ReadRecipe
+from pagetune.records import Page
 from pagetune.workspace import Workspace
 
 Draw = Callable[[Canvas], None]
@@ -137,6 +142,26 @@ def scan_with_hidden_words(canvas: Canvas) -> None:
     canvas.drawText(text)
 
 
+def scan_in_strips(canvas: Canvas) -> None:
+    """As many scanners write: a picture every few lines."""
+    for strip in range(16):
+        canvas.drawImage(photograph(20), 0, HEIGHT / 16 * strip, WIDTH, HEIGHT / 16)
+    text = canvas.beginText(70, 780)
+    text.setTextRenderMode(3)
+    for _ in range(40):
+        text.textLine(LINE)
+    canvas.drawText(text)
+
+
+def scan_with_margins(canvas: Canvas) -> None:
+    canvas.drawImage(photograph(), 60, 90, WIDTH - 80, HEIGHT - 180)
+    text = canvas.beginText(70, 740)
+    text.setTextRenderMode(3)
+    for _ in range(40):
+        text.textLine(LINE)
+    canvas.drawText(text)
+
+
 def scan_that_nobody_read(canvas: Canvas) -> None:
     canvas.drawImage(photograph(), 0, 0, WIDTH, HEIGHT)
 
@@ -169,6 +194,8 @@ PAGES: dict[Draw, str] = {
     background: "text",
     title_on_a_photograph: "figure",
     scan_with_hidden_words: "scan",
+    scan_in_strips: "scan",
+    scan_with_margins: "scan",
     scan_that_nobody_read: "scan",
     figure_of_words: "figure",
     caption_alone: "text",
@@ -262,3 +289,40 @@ def test_a_picture_file_is_a_scan_and_a_lost_source_leaves_the_captions(tmp_path
     assert store.marks(["drawn-0001"]) == {}
     types: Any = page_types(store.pages(), store.documents(), {"drawn-0001"}, store.marks)
     assert types == {"drawn-0001": "text"}
+
+
+def page_of(side: float) -> Page:
+    nothing = np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32)
+    return Page("a-0001", "a", 1, side, side, (), *nothing)
+
+
+def paths(boxes: Any) -> Marks:
+    many = len(boxes)
+    return Marks(
+        np.zeros((0, 4), np.float32), np.array(boxes, np.float32), np.full(many, 100, np.int32), np.ones(many, bool)
+    )
+
+
+def test_a_poster_of_many_metres_takes_no_more_memory_than_a_page() -> None:
+    tracemalloc.start()
+    circles = paths([[x, 1e5, x + 3e5, 4e5] for x in range(100_000, 500_000, 50_000)])
+    assert type_of_page(page_of(900_000.0), [], circles) == "figure"
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2**28
+
+
+@pytest.mark.parametrize("side", [792.0, 14_400.0, 19_998.0])
+def test_what_is_drawn_beyond_the_page_is_at_its_edge(side: float) -> None:
+    assert type_of_page(page_of(side), ["figure"], paths([[side + 1, 0, side + 9, side / 2]])) == "no text"
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_of_any_length_are_looked_at() -> None:
+    words = ("1" * 100_000 + "x", "9" * 400, "1e308", "-1e308", "1e308", "2,5", "−3", ".5", "1.", "12a")
+    boxes = np.array([[100, y, 110, y + 5] for y in range(100, 100 + 20 * len(words), 20)], np.float32)
+    flat = np.ones(len(words), np.float32)
+    found = Words.of(Page("a-0001", "a", 1, 600.0, 800.0, words, boxes, flat, flat.astype(np.int32)))
+    assert found.values[5:8].tolist() == [2.5, -3, 0.5]
+    assert np.isnan(found.values[[0, 8, 9]]).all()
+    assert not has_axis(found, (90, 90, 120, 400))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +22,13 @@ RUNNING = 0.25
 """What is filled with words by so much is a ground behind them rather than a picture."""
 _NEAR = 12.0
 """Points: paths so near each other are of one drawing."""
-_CELL = 4.0
+_CELL, _CELLS = 4.0, 2000
+"""Points: the sides of the cells that areas are counted in; of a larger page's such that it has no more to a side."""
 _THIN = 3.0
 _PLAIN = 6
 """Pieces of a path: a rectangle has so many at most."""
+_LARGEST = 1e100
+"""A number at an axis; products of larger ones overflow."""
 _BUSY = 400
 """Pieces beyond which one path counts no more."""
 
@@ -32,6 +36,13 @@ _BUSY = 400
 def cut_to_page(page: Page, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
     """Boxes cut to the page; what lies off it is of no size."""
     return np.clip(boxes, 0, np.array([page.width, page.height, page.width, page.height], np.float32))
+
+
+def cells_of(page: Page) -> tuple[NDArray[np.bool_], float]:
+    """bool [down, across]: a page's cells, none of them taken; and their side in points."""
+    # A whole number: single and double precision are to agree on which cell an edge is in.
+    side = max(_CELL, float(ceil(max(page.width, page.height) / _CELLS)))
+    return np.zeros((int(page.height // side) + 1, int(page.width // side) + 1), bool), side
 
 
 def as_rect(box: NDArray[np.float32]) -> Rect:
@@ -64,12 +75,12 @@ def _near_each_other(page: Page, boxes: NDArray[np.float32]) -> Iterator[NDArray
     """bool [boxes] for each group of them."""
     from scipy import ndimage
 
-    taken = np.zeros((int(page.height // _CELL) + 1, int(page.width // _CELL) + 1), bool)
+    taken, side = cells_of(page)
     wider = np.clip(boxes + np.array([-_NEAR, -_NEAR, _NEAR, _NEAR], np.float32) / 2, 0, None)
-    for left, bottom, right, top in (wider // _CELL).astype(int).tolist():
+    for left, bottom, right, top in (wider // side).astype(int).tolist():
         taken[bottom : top + 1, left : right + 1] = True
     labelled, _ = ndimage.label(taken, np.ones((3, 3)))
-    middle = ((boxes[:, :2] + boxes[:, 2:]) / 2 // _CELL).astype(int)
+    middle = ((boxes[:, :2] + boxes[:, 2:]) / 2 // side).astype(int)
     group = labelled[middle[:, 1], middle[:, 0]]
     for own in np.unique(group):
         yield group == own
@@ -99,7 +110,7 @@ def _thin(wide: NDArray[np.float32], high: NDArray[np.float32]) -> NDArray[np.bo
 def has_axis(words: Words, box: Rect) -> bool:
     """Whether three numbers in a row or a column, in or at the box, grow (or their logarithms) as they stand."""
     near = words.within(box, 30.0)
-    near = near[np.isfinite(words.values[near])]
+    near = near[np.abs(words.values[near]) < _LARGEST]
     x, y, values = words.x[near], words.y[near], words.values[near]
     right, left = words.boxes[near, 2], words.boxes[near, 0]
     return any(_scale(across, along, values) for across, along in ((y, x), (right, y), (left, y), (x, y)))

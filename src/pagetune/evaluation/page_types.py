@@ -2,7 +2,8 @@
 
 The rules are made to be right when they speak; else a page is text. They look at boxes only, not at pixels:
 
-- scan: one picture is the page, its words read from it by OCR, ours or somebody's before us, or by nobody;
+- scan: pictures are the page, or hold four fifths of its words, which OCR has read, ours or somebody's before us, or
+  nobody;
 - table: rules of one width with rows of cells between them, or rows of short cells, many of them numbers, in columns;
 - chart: drawn paths with numbers along an axis, which grow as they stand;
 - figure: a picture, or drawn paths without such an axis (a diagram, a map).
@@ -18,7 +19,16 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.evaluation.drawings import RUNNING, WHOLE, as_rect, cut_to_page, drawings, has_axis, ruled_tables
+from pagetune.evaluation.drawings import (
+    RUNNING,
+    WHOLE,
+    as_rect,
+    cells_of,
+    cut_to_page,
+    drawings,
+    has_axis,
+    ruled_tables,
+)
 from pagetune.evaluation.page_words import Words, columns_of_numbers
 from pagetune.pages.marks import Marks
 from pagetune.records import Page, Rect
@@ -30,8 +40,6 @@ LARGE, SMALL = 0.05, 0.02
 FEW = 30
 """Words: fewer, printed on a picture of the whole page, are its title."""
 
-_CELL = 4.0
-"""Points: the grid on which areas are added up."""
 _ICON = 30.0
 
 
@@ -43,11 +51,15 @@ def type_of_page(page: Page, named: Sequence[str], marks: Marks | None = None) -
             return "scan" if page.origin == "ocr" else "no text"
         return max(labels, key=lambda kind: (labels[kind], -PAGE_TYPES.index(kind))) if labels else "text"
     pictures = cut_to_page(page, marks.pictures)
-    if _covered(page, pictures):
-        if page.origin != "text layer" or not marks.text_shown:
-            return "scan"
-        if len(page.words) < FEW:
-            return "figure"
+    cover = _Cover(page)
+    for box in pictures:
+        cover.add(as_rect(box))
+    # Together: a scan may be stored in strips or layers.
+    whole = bool(cover.cells.mean() >= WHOLE)
+    if (page.origin != "text layer" or not marks.text_shown) and (whole or cover.holds(Words.of(page)) >= WHOLE):
+        return "scan"
+    if whole and len(page.words) < FEW:
+        return "figure"
     shares = _shares(page, marks, pictures, labels)
     enough = {kind: share for kind, share in shares.items() if share >= (SMALL if _named(kind, labels) else LARGE)}
     if enough:
@@ -60,10 +72,6 @@ def type_of_page(page: Page, named: Sequence[str], marks: Marks | None = None) -
 def _named(kind: str, labels: Counter[str]) -> bool:
     """Whether a caption names it: "Figure 3" may be a chart, and a "Chart" a picture."""
     return bool(labels[kind] or (kind != "table" and (labels["chart"] or labels["figure"])))
-
-
-def _covered(page: Page, pictures: NDArray[np.float32]) -> bool:
-    return any(_area(box) >= WHOLE * page.width * page.height for box in pictures)
 
 
 def _shares(page: Page, marks: Marks, pictures: NDArray[np.float32], labels: Counter[str]) -> dict[str, float]:
@@ -97,16 +105,19 @@ class _Cover:
     """The cells of a page that boxes cover, each counted once."""
 
     def __init__(self, page: Page) -> None:
-        self.cells = np.zeros((int(page.height // _CELL) + 1, int(page.width // _CELL) + 1), bool)
+        self.cells, self._side = cells_of(page)
 
     def add(self, box: Rect) -> None:
-        left, bottom, right, top = (max(0, int(side // _CELL)) for side in box)
+        left, bottom, right, top = (max(0, int(edge // self._side)) for edge in box)
         self.cells[bottom : top + 1, left : right + 1] = True
 
-
-def _rect(box: NDArray[np.float32]) -> Rect:
-    left, bottom, right, top = box.tolist()
-    return left, bottom, right, top
+    def holds(self, words: Words) -> float:
+        """The share of the words that stand in what is covered."""
+        down, across = (
+            np.clip(np.nan_to_num(middle) // self._side, 0, size - 1).astype(int)
+            for middle, size in zip((words.y, words.x), self.cells.shape, strict=True)
+        )
+        return float(self.cells[down, across].mean()) if len(down) else 0.0
 
 
 def _area(box: NDArray[np.float32]) -> float:

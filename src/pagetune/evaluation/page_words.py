@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pagetune.records import Page, Rect
 
 _NUMBER = re.compile(r"[(\[+\-–−$€£<>≤≥±~]*\d[\d.,:/×eE+\-–−%°)\]]*[a-zA-Z%*†]{0,2}")
-_PLAIN = re.compile(r"[-–−+]?\d*[.,]?\d+(?:[eE][-–−+]?\d+)?")
+_PLAIN = re.compile(r"[-–−+]?(?:\d+|\d*[.,]\d+)(?:[eE][-–−+]?\d+)?")
 _WIDE = 0.75
 """Of a word's height: what parts two cells; a justified line's spaces are narrower."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,17 +66,17 @@ def make_contest(grid: Grid, queries: Sequence[Query], qrels: Qrels, first: str,
     best = ordered[0]
     named = next((result for result in ordered[1:] if result.label == first), None)
     other = named or ordered[1]
-    try:
-        runs = {result.label: _run(result, folder) for result in _shown(ordered, best, other)}
-    except (DataError, OSError) as error:
-        return f"the answers are not kept: {error}"
-    for result in (best, other):
-        if not runs[result.label]:
-            return f"{result.label} was judged before answers were kept; remove its file in models/ to judge it anew"
+    runs: dict[str, Run] = {}
+    for result in _shown(ordered, best, other):
+        found = _run(result, folder)
+        if not isinstance(found, str):
+            runs[result.label] = found
+        elif result in (best, other):
+            return found
     judged = set(best.scores.queries)
     asked = [query for query in queries if query.id in judged]
     results = {result.label: result for result in ordered}
-    names = _names([label for label, run in runs.items() if run])
+    names = _names(list(runs))
     systems = {name: SystemResult(runs[label], results[label].scores, {}) for label, name in names.items()}
     conditions = Conditions(str(grid.facts["set"]), masked=False)
     compared = (names[other.label], names[best.label])
@@ -91,10 +92,16 @@ def _shown(ordered: Sequence[Result], best: Result, other: Result) -> list[Resul
     return list(found.values())[:RANKED]
 
 
-def _run(result: Result, folder: Path) -> Run:
+def _run(result: Result, folder: Path) -> Run | str:
+    """What a model answered, or why that is not known."""
     if result.run:
         return result.run
-    return read_quoted(folder / f"{result.kept}{RUN}") if result.kept else {}
+    if not result.kept:
+        return f"{result.label} was judged before answers were kept; remove its file in models/ to judge it anew"
+    with suppress(DataError):
+        if found := read_quoted(folder / f"{result.kept}{RUN}"):
+            return found
+    return f"{result.kept}{RUN} is damaged; remove {result.kept}.json to judge {result.label} anew"
 
 
 def _names(labels: Sequence[str]) -> dict[str, str]:
