@@ -31,9 +31,9 @@ CONFIG = "config_sentence_transformers.json"
 SIDE = 64
 
 
-def pairs(count: int = 4) -> list[tuple[str, Any]]:
+def pairs(count: int = 4, side: int = SIDE) -> list[tuple[str, Any]]:
     pages, _ = _drawn.choose_pages(count, 0, 0)
-    return [(page.query, _drawn.draw(page, 1).resize((SIDE, SIDE))) for page in pages]
+    return [(page.query, _drawn.draw(page, 1).resize((side, side))) for page in pages]
 
 
 @dataclass(frozen=True)
@@ -114,6 +114,18 @@ def round_weights(folder: Path) -> None:
 def mean_pooling_to_cls(folder: Path) -> None:
     place = next(folder.rglob("text_*_Pooling"))
     set_value("config.json", "pooling_mode", "cls")(place)
+
+
+def test_in_half_precision_sentence_transformers_alone_gives_the_same(tmp_path: Path) -> None:
+    """Its convolution of patches rounds otherwise than our product: a page then moves by more than is allowed."""
+    base = _tiny.tiny_qwen3_vl(tmp_path / "base", hidden=128, vision_hidden=128, words=_drawn.vocabulary())
+    recipe = ModelRecipe(name=str(base), dtype="bfloat16")
+    model = load_model(recipe)
+    save_model(model, tmp_path / "saved")
+    report = check_parity(model, pairs(side=128), tmp_path / "saved", recipe=recipe)
+    assert report.precision == "bfloat16"
+    assert [step.name for step in report.steps] == ["saved", "plain"]
+    assert all(step.difference.within(EXACT) for step in report.steps)
 
 
 def test_a_clean_export_passes_every_step(clean: Clean) -> None:

@@ -259,15 +259,22 @@ def _ways(folder: Path, recipe: ModelRecipe, model: Any) -> Iterator[tuple[str, 
 
 
 def load_plain(folder: Path, *, late: bool, trust: bool = False, device_map: Any = None) -> Any:
-    """The model in a folder as somebody without Pagetune loads it; `device_map`: over those devices."""
+    """The model in a folder as somebody without Pagetune loads it; `device_map`: over those devices.
+
+    But patches are multiplied: in half precision a convolution rounds otherwise, which moves a score by more than is
+    allowed here, and is no fault of what was saved.
+    """
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
+    from pagetune.models.patches import multiply_patches
     from pagetune.models.quiet import quiet
 
     kind = MultiVectorEncoder if late else SentenceTransformer
     with quiet():
         more: dict[str, Any] = {} if device_map is None else {"model_kwargs": {"device_map": device_map}}
-        return kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
+        model = kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
+    multiply_patches(model)
+    return model
 
 
 @contextmanager

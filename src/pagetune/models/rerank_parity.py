@@ -165,13 +165,17 @@ def _ways(folder: Path, recipe: RerankRecipe) -> tuple[Way, ...]:
 
 
 def _load_plain(folder: Path, trust: bool) -> CrossEncoder:
-    """The reranker in a folder as somebody without Pagetune loads it."""
+    """The reranker in a folder as somebody without Pagetune loads it, but that patches are multiplied: a convolution
+    rounds otherwise in half precision."""
     from sentence_transformers import CrossEncoder
 
+    from pagetune.models.patches import multiply_patches
     from pagetune.models.quiet import quiet
 
     with quiet():
-        return CrossEncoder(str(folder), local_files_only=True, trust_remote_code=trust)
+        model = CrossEncoder(str(folder), local_files_only=True, trust_remote_code=trust)
+    multiply_patches(model)
+    return model
 
 
 def _check_merged(model: CrossEncoder, known: RememberedScores) -> tuple[RerankStep, Scores]:
