@@ -69,10 +69,10 @@ def hand_back_memory() -> None:
     if not sys.platform.startswith("linux"):
         return
     library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt") and hasattr(library, "malloc_trim"):
+    if hasattr(library, "mallopt"):
         library.mallopt(_MMAP_THRESHOLD, 1 << 20)
         library.mallopt(_TRIM_THRESHOLD, 1 << 17)
-        library.malloc_trim(0)
+        trim_memory()
 
 
 def trim_memory() -> None:

@@ -132,9 +132,9 @@ def title_on_a_photograph(canvas: Canvas) -> None:
     canvas.drawString(100, 700, "The wheels of the year")
 
 
-def scan_with_hidden_words(canvas: Canvas) -> None:
-    canvas.drawImage(photograph(), 0, 0, WIDTH, HEIGHT)
-    text = canvas.beginText(70, 780)
+def lay_invisible_words(canvas: Canvas, top: float) -> None:
+    """As OCR does over a scan."""
+    text = canvas.beginText(70, top)
     text.setTextRenderMode(3)
     text.setFont("Helvetica", 11)
     for _ in range(40):
@@ -142,24 +142,21 @@ def scan_with_hidden_words(canvas: Canvas) -> None:
     canvas.drawText(text)
 
 
+def scan_with_hidden_words(canvas: Canvas) -> None:
+    canvas.drawImage(photograph(), 0, 0, WIDTH, HEIGHT)
+    lay_invisible_words(canvas, 780)
+
+
 def scan_in_strips(canvas: Canvas) -> None:
     """As many scanners write: a picture every few lines."""
     for strip in range(16):
         canvas.drawImage(photograph(20), 0, HEIGHT / 16 * strip, WIDTH, HEIGHT / 16)
-    text = canvas.beginText(70, 780)
-    text.setTextRenderMode(3)
-    for _ in range(40):
-        text.textLine(LINE)
-    canvas.drawText(text)
+    lay_invisible_words(canvas, 780)
 
 
 def scan_with_margins(canvas: Canvas) -> None:
     canvas.drawImage(photograph(), 60, 90, WIDTH - 80, HEIGHT - 180)
-    text = canvas.beginText(70, 740)
-    text.setTextRenderMode(3)
-    for _ in range(40):
-        text.textLine(LINE)
-    canvas.drawText(text)
+    lay_invisible_words(canvas, 740)
 
 
 def scan_that_nobody_read(canvas: Canvas) -> None:

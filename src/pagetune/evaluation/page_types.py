@@ -50,17 +50,17 @@ def type_of_page(page: Page, named: Sequence[str], marks: Marks | None = None) -
         if page.origin != "text layer":
             return "scan" if page.origin == "ocr" else "no text"
         return max(labels, key=lambda kind: (labels[kind], -PAGE_TYPES.index(kind))) if labels else "text"
-    pictures = cut_to_page(page, marks.pictures)
+    pictures, words = cut_to_page(page, marks.pictures), Words.of(page)
     cover = _Cover(page)
     for box in pictures:
         cover.add(as_rect(box))
     # Together: a scan may be stored in strips or layers.
     whole = bool(cover.cells.mean() >= WHOLE)
-    if (page.origin != "text layer" or not marks.text_shown) and (whole or cover.holds(Words.of(page)) >= WHOLE):
+    if (page.origin != "text layer" or not marks.text_shown) and (whole or cover.holds(words) >= WHOLE):
         return "scan"
     if whole and len(page.words) < FEW:
         return "figure"
-    shares = _shares(page, marks, pictures, labels)
+    shares = _shares(page, marks, pictures, words, labels)
     enough = {kind: share for kind, share in shares.items() if share >= (SMALL if _named(kind, labels) else LARGE)}
     if enough:
         return max(enough, key=lambda kind: (enough[kind], -PAGE_TYPES.index(kind)))
@@ -74,9 +74,10 @@ def _named(kind: str, labels: Counter[str]) -> bool:
     return bool(labels[kind] or (kind != "table" and (labels["chart"] or labels["figure"])))
 
 
-def _shares(page: Page, marks: Marks, pictures: NDArray[np.float32], labels: Counter[str]) -> dict[str, float]:
+def _shares(
+    page: Page, marks: Marks, pictures: NDArray[np.float32], words: Words, labels: Counter[str]
+) -> dict[str, float]:
     """How much of the page tables, charts and figures cover."""
-    words = Words.of(page)
     covered = {kind: _Cover(page) for kind in ("table", "chart", "figure")}
     tables = list(ruled_tables(page, marks, words))
     only_tables, no_tables = set(labels) == {"table"}, bool(labels) and not labels["table"]
