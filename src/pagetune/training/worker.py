@@ -53,7 +53,7 @@ _PREPARE: Prepare | None = None
 
 TRIMMED = 16
 """Jobs after which freed memory goes back to the system: between pages of many sizes and what outlives them the C
-library's heap frays, by hundreds of MB in the course of a large batch."""
+library's heap frays, by some 60 MB in the course of a batch of 128 triplets (600 x 600 pixels, a busy machine)."""
 
 _jobs = itertools.count(1)
 
