@@ -10,7 +10,7 @@ from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Encoded
 from pagetune.evaluation.facets import FACETS, answer_of, length_of, overlap_with
 from pagetune.evaluation.ranking import Qrels
-from pagetune.examples.words import language_of
+from pagetune.layout.language import language_of
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Query
 

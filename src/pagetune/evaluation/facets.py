@@ -12,8 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pagetune.evaluation.page_types import type_of_page
 from pagetune.evaluation.ranking import Qrels
 from pagetune.examples.layout import lay_out
-from pagetune.examples.words import content_words, language_of, stems
 from pagetune.examples.writers.captions import find_captions
+from pagetune.layout.language import content_words, language_of, stems
 from pagetune.pages.marks import Marks
 from pagetune.records import Document, Page, Query, Rect
 

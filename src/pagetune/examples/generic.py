@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pagetune.examples.words import fold, strip_numbering
+from pagetune.layout.language import strip_numbering
+from pagetune.layout.words import fold
 
 _GENERIC = {
     fold(title)

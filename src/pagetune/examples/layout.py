@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from pagetune.examples.words import language_of
+from pagetune.layout.language import language_of
 from pagetune.pages.lines import Line, lines_of
 from pagetune.pages.running import running_lines
 from pagetune.records import Document, Page

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from pagetune.examples.layout import LaidPage, follows
-from pagetune.examples.words import core
+from pagetune.layout.language import core
 
 _END = re.compile(r"[.!?…][\"'”’»)\]]*$")
 _ABBREVIATION = re.compile(

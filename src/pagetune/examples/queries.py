@@ -17,7 +17,8 @@ from pagetune.examples.drafts import Draft, Notes, QueryWriter
 from pagetune.examples.generic import is_generic
 from pagetune.examples.masks import Masks, structure_masks
 from pagetune.examples.structure import DocumentStructure, collect, study
-from pagetune.examples.words import content_words, fold
+from pagetune.layout.language import content_words
+from pagetune.layout.words import fold
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import QueriesRecipe
 from pagetune.records import Document, Judgement, Page, Query

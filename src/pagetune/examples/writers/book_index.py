@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.layout import LaidDocument, LaidPage
-from pagetune.examples.words import content_words, fold, stems, tidy
+from pagetune.layout.language import content_words, stems, tidy
+from pagetune.layout.words import fold
 from pagetune.pages.kinds import page_list_start
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind

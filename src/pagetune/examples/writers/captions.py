@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.layout import LaidPage, follows
-from pagetune.examples.words import fold, tidy
+from pagetune.layout.language import tidy
+from pagetune.layout.words import fold
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
 

@@ -12,7 +12,8 @@ from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.generic import is_generic, needs_context
 from pagetune.examples.layout import LaidDocument, LaidPage, follows
 from pagetune.examples.sections import Heading, section_answers
-from pagetune.examples.words import content_words, fold, squash, strip_numbering, tidy
+from pagetune.layout.language import content_words, squash, strip_numbering, tidy
+from pagetune.layout.words import fold
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
 

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
-from pagetune.examples.words import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
 from pagetune.examples.writers.sentences import is_whole, weights_of
+from pagetune.layout.language import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
 from pagetune.pages.lines import words_rects
 from pagetune.records import QueryKind
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
-from pagetune.examples.words import core, is_prose, is_wordlike, stop_words, tidy
+from pagetune.layout.language import core, is_prose, is_wordlike, stop_words, tidy
 from pagetune.pages.lines import words_rects
 from pagetune.records import QueryKind
 
