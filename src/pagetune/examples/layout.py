@@ -64,7 +64,7 @@ def lay_out(document: Document, pages: Sequence[Page]) -> LaidDocument:
             for page, rows, runs in zip(ordered, lines, running, strict=True)
         },
         body_size=sizes.most_common(1)[0][0] if sizes else 10.0,
-        language=document.language[:2] or language_of(sample),
+        language=language_of(sample, document.language),
     )
 
 

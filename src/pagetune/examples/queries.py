@@ -18,7 +18,7 @@ from pagetune.examples.generic import is_generic
 from pagetune.examples.masks import Masks, structure_masks
 from pagetune.examples.structure import DocumentStructure, collect, study
 from pagetune.layout.language import content_words
-from pagetune.layout.words import fold
+from pagetune.layout.words import fold, is_short, letters_of, split
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import QueriesRecipe
 from pagetune.records import Document, Judgement, Page, Query
@@ -162,14 +162,14 @@ def _fault(draft: Draft, language: str, masks: Masks, known: dict[str, Page], re
 
 
 def _sayable(text: str) -> bool:
-    """Could a person type this: mostly letters, at least one word of three of them, nothing unprintable?"""
+    """Could a person type this: mostly letters, at least one word that is not short, nothing unprintable?"""
     solid = [character for character in text if not character.isspace()]
-    letters = sum(character.isalpha() for character in solid)
+    letters = letters_of(text)
     odd = any(
         unicodedata.category(character) in ("Co", "Cn", "Cc", "Cs") or character == "\ufffd" for character in text
     )
-    longest = max((sum(map(str.isalpha, word)) for word in text.split()), default=0)
-    return letters >= 0.6 * len(solid) and longest >= 3 and not odd
+    telling = any(not is_short("".join(filter(str.isalpha, word))) for word in split(text))
+    return letters >= 0.6 * len(solid) and telling and not odd
 
 
 def _distinct(drafts: Sequence[tuple[str, Draft]], dropped: dict[str, Notes]) -> Iterator[tuple[str, Draft]]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from pagetune.layout.terms import stem_of
-from pagetune.layout.words import HAN, UNSPACED, fold, has_case, marks, normal, script_of, word_pattern
+from pagetune.layout.words import HAN, OTHER, UNSPACED, fold, has_case, marks, normal, script_of, word_pattern
 
 _LANGUAGES = {
     "en": "english",
@@ -71,8 +71,8 @@ _WORDLIKE = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 @lru_cache(maxsize=1 << 16)
 def squash(text: str) -> str:
     """Letters and digits only, folded: for finding a title in type that spaces it in another way."""
-    if text.isascii():
-        return _MARKS.sub("", text.casefold())
+    if not OTHER.search(text):
+        return _MARKS.sub("", unicodedata.normalize("NFKC", text).casefold())
     return "".join(word_pattern().findall(normal(text))).replace("_", "")
 
 
@@ -107,7 +107,7 @@ def bare(word: str) -> str:
 def core(word: str) -> str:
     """A word without the marks around it, in lower case (of another script than Latin: as `normal` spells it)."""
     plain = word.strip(_EDGES).casefold()
-    return normal(plain) if plain > "\u02ff" and not plain.isascii() else plain
+    return normal(plain) if OTHER.search(plain) else plain
 
 
 def language_of(words: Iterable[str], said: str = "") -> str:

@@ -18,12 +18,10 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from pagetune.layout.words import HAN, HANGUL, KANA, STACKED, cut, marks, normal, script_of, unwrap
+from pagetune.layout.words import HAN, HANGUL, KANA, OTHER, STACKED, cut, marks, normal, script_of, unwrap
 
 _LATIN_WORD = re.compile(r"\b\w\w+\b")
 _BROKEN = re.compile(r"(?<=\w)[-\u00ad\u2010]\n(?=\w)")
-_OTHER = re.compile("[\u0300-\u1dff\u200c\u200d\u2c80-\ua71f\ua800-\ufaff\ufb13-\U0010ffff]")
-"""What Latin text without marks of its own has none of."""
 _OWN_STEMMER = {
     **{"cyrillic": "russian", "greek": "greek", "arabic": "arabic", "devanagari": "hindi"},
     **{"tamil": "tamil", "armenian": "armenian"},
@@ -43,7 +41,7 @@ def terms(text: str, language: str = "english") -> list[str]:
     """The terms of a text, in order. `language`: by Snowball's name; one that it does not know is not stemmed."""
     stop, stemmer = _tools(language)
     text = unicodedata.normalize("NFKC", text)
-    if not text.isascii() and _OTHER.search(text):
+    if not text.isascii() and OTHER.search(text):
         return [*_terms_of_scripts(text, language)]
     words = [word for word in _LATIN_WORD.findall(_BROKEN.sub("", text).lower()) if word not in stop]
     return words if stemmer is None else stemmer.stemWords(words)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
@@ -31,9 +31,12 @@ _SOLID_MARKS = (
 )
 """Their marks, and those that they share with Latin type."""
 
+OTHER = re.compile("[\u0300-\u1dff\u200c\u200d\u2c80-\ua71f\ua800-\ufaff\ufb13-\U0010ffff]")
+"""What Latin text without marks of its own has none of."""
 UNSPACED = re.compile(f"[{_SOLID}]")
 _FACING = re.compile(f"[{_SOLID}{_SOLID_MARKS}]")
 _WIDE = re.compile(f"[{HAN}{KANA}{_SOLID_MARKS}]")
+_SYLLABIC = re.compile(f"[{HAN}{KANA}{HANGUL}]")
 _TOKEN = re.compile(r"[^\s\u200b]+")
 _RUNS = re.compile(f"(?P<run>[{HAN}{KANA}{STACKED}]+)|(?P<syllables>[{TIBETAN}]+)|[^{_SOLID}]+")
 _SYLLABLE = re.compile("[^\u0f0b-\u0f14]+[\u0f0b-\u0f14]*|[\u0f0b-\u0f14]+")
@@ -75,6 +78,16 @@ _STARTS = [start for start, _ in _BLOCKS]
 def script_of(character: str) -> str:
     """The script of a letter ("latin", "han", "kana", "hangul", "arabic" …) by its block; "" for what is of none."""
     return _BLOCKS[bisect_right(_STARTS, ord(character)) - 1][1]
+
+
+def letters_of(text: str) -> int:
+    """How many letters a text has, and marks upon them."""
+    return sum(character.isalpha() or unicodedata.category(character)[0] == "M" for character in text)
+
+
+def is_short(word: str) -> bool:
+    """Whether a word of so few letters says little: less than three, or two where a character is a syllable."""
+    return len(word) < (2 if _SYLLABIC.match(word) else 3)
 
 
 def has_case(text: str) -> bool:
@@ -150,13 +163,19 @@ def _opens(character: str) -> bool:
 # Joining ------------------------------------------------------------------------------------------------------------
 
 
+def is_solid(words: Iterable[str]) -> bool:
+    """Whether there is a character of a script without spaces in them."""
+    text = "".join(words)
+    return not text.isascii() and UNSPACED.search(text) is not None
+
+
 def join(words: Sequence[str], gaps: Sequence[float] | None = None) -> str:
     """Words as one line of text: a space between two, but none where their script writes none.
 
     `gaps` has the distance of each word from the one before in sizes of type (the first one's is not looked at), NaN
     where a line ends between them, infinity where words between them are left out; without them the scripts decide.
     """
-    if all(word.isascii() for word in words):
+    if not is_solid(words):
         return " ".join(words)
     parts = [*words[:1]]
     for place in range(1, len(words)):
@@ -170,8 +189,7 @@ def _together(before: str, after: str, gap: float) -> bool:
     """Whether two words stand together without a space."""
     left, right = before[-1:], after[:1]
     if not (UNSPACED.match(left) or UNSPACED.match(right)):
-        # Full stops and brackets of such a script beside Latin letters or digits.
-        return gap == gap and gap < _SPACE and bool(_FACING.match(left) or _FACING.match(right))
+        return False
     if gap != gap:  # NaN: nobody measured it
         return bool(_FACING.match(left) and _FACING.match(right))
     return gap < (_SPACE_OF_HAN if _WIDE.match(left) and _WIDE.match(right) else _SPACE)
@@ -187,8 +205,8 @@ def unwrap(text: str) -> str:
 
 def fold(text: str) -> str:
     """The same words typed differently fold to the same text: case, ligatures, vowel signs, punctuation, spaces."""
-    if text.isascii():
-        return " ".join(re.findall(r"\w+", text.casefold()))
+    if not OTHER.search(text):
+        return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
     plain = unwrap(normal(text))
     words = (match.group() for match in word_pattern().finditer(plain))
     if not UNSPACED.search(plain):

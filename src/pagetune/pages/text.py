@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pagetune.layout.words import spans
 from pagetune.pages.words import Words, no_words
 
 if TYPE_CHECKING:
@@ -156,14 +157,11 @@ def read_picture(engine: Any, picture: Image, width: float, height: float) -> Wo
     numbers: list[int] = []
     for number, (text, left, bottom, right, top) in enumerate(in_reading_order(lines)):
         ends = np.cumsum([0.0, *map(_breadth, text)])
-        scale, trim = (right - left) / float(ends[-1]), _STAND_OFF * (top - bottom)
-        at = 0
-        for word in text.split(" "):
-            reach = at + len(word)
-            words.append(word)
+        scale, trim = (right - left) / max(float(ends[-1]), 1.0), _STAND_OFF * (top - bottom)
+        for at, reach in spans(text):
+            words.append(text[at:reach])
             boxes.append((left + scale * ends[at], bottom + trim, left + scale * ends[reach], top - trim))
             numbers.append(number)
-            at = reach + 1
     if not words:
         return no_words()
     places = np.asarray(boxes, np.float32)
@@ -174,6 +172,11 @@ def _breadth(character: str) -> float:
     """Roughly how broad a character is beside its neighbours."""
     if character in _NARROW:
         return 0.6
+    if not character.isascii():
+        if unicodedata.combining(character) or unicodedata.category(character) == "Mn":
+            return 0.0
+        if unicodedata.east_asian_width(character) in ("W", "F"):
+            return 2.0
     return 1.4 if character in _BROAD or character.isupper() else 1.0
 
 
