@@ -85,6 +85,9 @@ def _references(laid: LaidDocument, headings: Sequence[Heading]) -> tuple[tuple[
     )
 
 
+_TELLING_PAGES = 3
+
+
 @dataclass(frozen=True)
 class Collection:
     """How many of a collection's pages hold a word: what makes one word say more than another."""
@@ -93,7 +96,12 @@ class Collection:
     frequency: Counter[str]
 
     def rarity(self, word: str) -> float:
-        """The inverse document frequency of a folded word, in nats; 0 for a word on every page."""
+        """The inverse document frequency of a folded word, in nats; 0 for a word on every page.
+
+        Of one page or two, where it says nothing, all words have the same.
+        """
+        if self.pages < _TELLING_PAGES:
+            return 1.0
         return math.log((1 + self.pages) / (1 + self.frequency[word]))
 
 
