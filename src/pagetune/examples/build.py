@@ -54,10 +54,10 @@ def build_data(
 
 def _nothing(pages: Sequence[Page], reasons: Mapping[str, int]) -> str:
     """What to say where nothing at all can be asked."""
-    if not any(page.words for page in pages):
+    if pages and not any(page.words for page in pages):
         return (
             f"no page has words: all {len(pages)} page(s) that were read are blank, or pictures that were not read; "
             "give documents with text, or have scans read by OCR: pip install 'pagetune[light]', read.ocr=auto"
         )
-    told = ", ".join(f"{reason} ({count})" for reason, count in reasons.items())
+    told = ", ".join(f"{reason} ({count})" for reason, count in reasons.items()) or "no text on the pages"
     return f"no query could be written from {len(pages)} page(s): {told}; give longer documents"

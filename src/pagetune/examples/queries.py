@@ -125,7 +125,9 @@ def write_queries(
         kept = list(_distinct(kept, dropped))
     asked = {document for document, _ in kept}
     silent = {
-        document.id: _NOT_ITS_OWN if document.id in had else _why_silent(by_document[document.id], why.get(document.id, Counter()))
+        document.id: _NOT_ITS_OWN
+        if document.id in had
+        else _why_silent(by_document[document.id], why.get(document.id, Counter()))
         for document in read
         if document.id not in asked
     }

@@ -92,7 +92,7 @@ def tidy(text: str) -> str:
     """One line, single spaces, no dangling marks at its ends."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
     text = re.sub(r"\s+([,.;:!?)\]])", r"\1", re.sub(r"([(\[])\s+", r"\1", text))
-    text = text.strip(" \t.,;:–—-|•·。，、；：．｡､।")
+    text = text.strip(" \t.,;:–—-|•·。，、；：．｡､।॥۔،؛។៖။၊།։")
     if text.count("(") < text.count(")"):
         text = text.rstrip(")")
     return text

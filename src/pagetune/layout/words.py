@@ -40,6 +40,7 @@ _SYLLABIC = re.compile(f"[{HAN}{KANA}{HANGUL}]")
 _TOKEN = re.compile(r"[^\s\u200b]+")
 _RUNS = re.compile(f"(?P<run>[{HAN}{KANA}{STACKED}]+)|(?P<syllables>[{TIBETAN}]+)|[^{_SOLID}]+")
 _SYLLABLE = re.compile("[^\u0f0b-\u0f14]+[\u0f0b-\u0f14]*|[\u0f0b-\u0f14]+")
+_FOUR = re.compile(f"[{HAN}]{{4}}")
 _WRAPPED = re.compile(f"(?<=[{HAN}{KANA}{STACKED}])\r?\n(?=[{HAN}{KANA}{STACKED}])")
 _THAI_AM, _LAO_AM = re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32"), re.compile("\u0ecd([\u0ec8-\u0ecb]?)\u0eb2")
 _PERSIAN_PART = re.compile("(?<=[\u0620-\u06d3])\u200c(?=[\u0620-\u06d3])")
@@ -149,11 +150,15 @@ def _cores(token: str) -> Iterator[tuple[int, int]]:
 
 @lru_cache(maxsize=1 << 14)
 def _segments(run: str) -> tuple[int, ...]:
-    """The lengths of the words of a run of one such script, in characters, as ICU's dictionaries part them."""
+    """The lengths of the words of a run of one such script, in characters, as ICU's dictionaries part them.
+
+    Four Han characters that a dictionary has as one word are two words of two, as their like are that it does not have.
+    """
     from icu4py.breakers import WordBreaker
 
     # Iterated for its strings: the positions that it can give count UTF-16 units.
-    return tuple(len(word) for word in WordBreaker(run, "root"))
+    words = WordBreaker(run, "root")
+    return tuple(length for word in words for length in ((2, 2) if _FOUR.fullmatch(word) else (len(word),)))
 
 
 def _opens(character: str) -> bool:

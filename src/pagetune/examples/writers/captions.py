@@ -48,9 +48,10 @@ _LABEL = re.compile(
     # The last: digits for which the type has no letters.
     r"\s*(?P<number>(?:[A-Z]{1,2}[.-]?)?\d{1,3}(?:[.\-–．]\d{1,3}){0,3}[a-z]?|[IVX]{1,5}|[A-Z]"
     r"|[一二三四五六七八九十]{1,3}|\ufffd{1,7})"
-    rf"(?P<mark>\s*[:.|–—：．、-]|\s*\((?=[a-z]\))|(?=\s|$|[{HAN}{KANA}]))\s*",
+    rf"(?P<mark>\s*[:.|–—：．、៖-]|\s*\((?=[a-z]\))|(?=\s|$|[{HAN}{KANA}]))\s*",
     re.I,
 )
+_COLONS = (":", "：", "៖")
 _ENDED = re.compile(r"[.!?。！？।۔؟።။៕։]$")
 _RARE = frozenset({"example", "box", "map", "code", "graph", "chart", "plate", "scheme", "bild", "schema"})
 _CONTINUED = frozenset(
@@ -130,7 +131,7 @@ def _begins_caption(lines: Sequence[Line], index: int, label: re.Match[str]) -> 
     marked = bool(label["mark"].strip())
     name = label["name"].casefold()
     if (has_case(name[0]) and not label["name"][0].isupper()) or (
-        name in _RARE and label["mark"].strip() not in (":", "：")
+        name in _RARE and label["mark"].strip() not in _COLONS
     ):
         return False
     if label["number"].isalpha() and has_case(label["number"]) and (not label["number"].isupper() or not marked):
@@ -149,7 +150,7 @@ def _begins_caption(lines: Sequence[Line], index: int, label: re.Match[str]) -> 
         )
         if in_text and len(above.text) > 40:
             return False
-        if label["mark"].strip() not in (":", "：") and in_text:
+        if label["mark"].strip() not in _COLONS and in_text:
             return False
     return True
 
