@@ -167,7 +167,7 @@ def twin(language: str) -> tuple[Document, list[Page]]:
         title = HEADING[language].format(s=subject)
         rows: list[Row] = [(f"{number} {title}", 72, 700, 16)]
         outline.append(OutlineEntry(0, f"{number} {title}", number, 716.0))
-        rows += _wrapped("".join(line.format(s=subject).rstrip() + _after(line) for line in SENTENCES[language]), 660)
+        rows += _wrapped("".join(line.format(s=subject).rstrip() + _after(line) for line in SENTENCES[language]), 620)
         rows.append((CAPTION[language].format(n=number, s=subject), 72, 500, 11))
         rows.append((str(number), 300, 40, 9))
         pages.append(page_of(rows, number, language))
