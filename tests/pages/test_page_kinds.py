@@ -3,13 +3,14 @@ from __future__ import annotations
 import string
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kinds_pages import Row, column, page_of
 
 from pagetune.pages.kinds import classify_pages
 from pagetune.pages.lines import lines_of, words_rects
-from pagetune.pages.running import running_lines
+from pagetune.pages.running import is_folio, running_lines
 from pagetune.records import OutlineEntry, Page
 
 PROSE = [
@@ -172,3 +173,31 @@ def test_rects_of_words_mask_those_words_and_no_other(chosen: list[int]) -> None
     page = page_of(column(["one two three", "four five six", "seven eight nine"] * 2))
     keep = page.visible(words_rects(page, chosen))
     assert sorted(np.flatnonzero(~keep).tolist()) == sorted(chosen)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "12",
+            "- 12 -",
+            "xii",
+            "Page 3 of 12",
+            "第3页",
+            "第 3 页 共 12 页",
+            "３",
+            "3/12 页",
+            "3 ページ",
+            "- 3 쪽 -",
+            "стр. 3 из 12",
+        ),
+        *("Σελίδα 3", "صفحة ٣ من ١٢", "หน้า ๓", "पृष्ठ ३", "עמוד 3"),
+    ],
+)
+def test_a_page_number_in_any_script_is_a_folio(text: str) -> None:
+    assert is_folio(text)
+
+
+@pytest.mark.parametrize("text", ["第3章", "3 付款", "Page layout", "3年", "共 12 件", "หน้าจอ", "стр"])
+def test_a_line_with_a_word_of_its_own_is_none(text: str) -> None:
+    assert not is_folio(text)

@@ -30,6 +30,16 @@ def test_words_get_boxes_sizes_and_lines():
     assert found.sizes.tolist() == [9, 9, 9]
 
 
+def test_words_without_spaces_between_them_get_their_own_boxes():
+    found = split("撤销交易，按F2键。 end\n再见")
+    assert found.words == ["撤销", "交易，", "按", "F2", "键。", "end", "再见"]
+    assert found.boxes[1].tolist() == [12, 700, 30, 710]
+    assert found.lines.tolist() == [0] * 6 + [1]
+    thai = split("กดปุ่มสีเขียว")
+    assert thai.words == ["กด", "ปุ่ม", "สี", "เขียว"]
+    assert thai.boxes[1:, 0].tolist() == thai.boxes[:-1, 2].tolist()
+
+
 def test_ligatures_and_control_characters_are_made_plain():
     assert split("e\ufb03cient so\xadft \x01 a\x07b").words == ["efficient", "soft", "ab"]
 

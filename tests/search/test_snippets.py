@@ -37,6 +37,21 @@ def test_short_and_empty_texts_are_shown_whole() -> None:
     assert snippet("", "two") == snippet("   ", "two") == ""
 
 
+def test_text_without_spaces_is_cut_between_words() -> None:
+    page = (
+        "请先在首页选择相应的菜单，然后按照屏幕提示\n逐步操作。" * 20
+        + "猫在图书馆里睡觉。"
+        + "每年一月一日更新价目表。" * 20
+    )
+    shown = snippet(page, "图书馆的猫", length=60)
+    assert "猫在图书馆里睡觉。" in shown
+    assert len(shown) <= 64
+    assert "\n" not in shown
+    for piece in shown.strip("… ").split("。"):
+        assert piece in page.replace("\n", "")
+    assert "提示逐步" in snippet("按照屏幕提示\n逐步操作", "操作")
+
+
 @given(st.text(max_size=600), st.text(max_size=40), st.integers(1, 300))
 def test_never_longer_than_asked_for(text: str, query: str, length: int) -> None:
     assert len(snippet(text, query, length=length)) <= length + 4
