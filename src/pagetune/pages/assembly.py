@@ -122,6 +122,7 @@ def _page(number: int, part: PageParts, found: Words, origin: Literal["text laye
         boxes=found.boxes,
         sizes=found.sizes,
         lines=found.lines,
+        sources=found.sources,
         origin=origin,
         digest=digest,
     )

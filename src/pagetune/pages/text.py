@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pagetune.pages.words import Words, no_words
+from pagetune.records import SOURCES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -167,7 +168,8 @@ def read_picture(engine: Any, picture: Image, width: float, height: float) -> Wo
     if not words:
         return no_words()
     places = np.asarray(boxes, np.float32)
-    return Words(words, places, places[:, 3] - places[:, 1], np.asarray(numbers, np.int32))
+    sources = np.full(len(words), SOURCES.index("ocr"), np.uint8)
+    return Words(words, places, places[:, 3] - places[:, 1], np.asarray(numbers, np.int32), sources)
 
 
 def _breadth(character: str) -> float:

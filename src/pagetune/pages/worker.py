@@ -180,14 +180,14 @@ def _pdf_page(file: PdfFile, index: int) -> Answer:
 
 
 def _describe(page: PdfPage, index: int) -> Answer:
-    text, words, visible = page.text()
+    text, words, visible, left_out = page.text()
     picture, pixels, blank = 0.0, "", False
     if len(words.words) < THIN_PAGE:
         picture = page.picture_share()
         pixels, blank = _small_digest(page.render(*fit(page.width, page.height, 128)))
     fault = text_layer_fault(text, picture=picture, visible=visible)
     head = {"page": index, "width": page.width, "height": page.height, "frame": list(page.frame)}
-    head |= {"fault": fault, "blank": blank and not words.words, "pixels": pixels}
+    head |= {"fault": fault, "blank": blank and not words.words, "pixels": pixels, "left_out": left_out}
     return head, pack(words)
 
 
@@ -214,11 +214,12 @@ def _reason(error: Exception) -> str:
 
 def _load_words(kept: Path) -> Words | None:
     try:
-        words, boxes, sizes, lines = json.loads(kept.read_text(encoding="utf-8"))
+        words, boxes, sizes, lines, sources = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     places = np.asarray(boxes, np.float32).reshape(-1, 4)
-    return Words(words, places, np.asarray(sizes, np.float32), np.asarray(lines, np.int32))
+    rest = np.asarray(sizes, np.float32), np.asarray(lines, np.int32), np.asarray(sources, np.uint8)
+    return Words(words, places, *rest)
 
 
 def _limit_memory(megabytes: int) -> None:
