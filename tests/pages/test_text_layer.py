@@ -71,3 +71,10 @@ def test_columns_are_read_one_after_the_other():
     assert [line[0] for line in in_reading_order([*mixed, title])] == [
         "title", *(line[0] for line in left), *(line[0] for line in right)
     ]  # fmt: skip
+
+
+def test_letters_of_another_script_that_look_alike_are_no_fault():
+    text = "Роздiл перший описує пiдготовку робочого мiсця та iншi кроки якi потрiбнi кожнiй людинi зранку " * 3
+    assert text_layer_fault(text) is None
+    mixed = "Роzdiл pершиg oпиsует пodгoтoвkу рaбoчego mеsтa dругиe шagi kотoрыe нuжны kажdому vсегda утроm dля rаботы "
+    assert text_layer_fault(mixed * 3) == "wrong script"

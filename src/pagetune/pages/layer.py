@@ -105,12 +105,16 @@ class TextLayer:
     def font_of(self, index: int) -> str:
         """The base name of the font of the character at `index`, "" if it is not told."""
         item = raw.FPDFText_GetTextObject(self._layer, index)
-        font = raw.FPDFTextObj_GetFont(item) if item else None
-        if not font:
-            return ""
-        buffer = ctypes.create_string_buffer(256)
-        raw.FPDFFont_GetBaseFontName(font, buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace")
+        return font_name(raw.FPDFTextObj_GetFont(item)) if item else ""
+
+
+def font_name(font: Any) -> str:
+    """The base name of one of pdfium's fonts, "" if it has none."""
+    if not font:
+        return ""
+    buffer = ctypes.create_string_buffer(256)
+    raw.FPDFFont_GetBaseFontName(font, buffer, len(buffer))
+    return buffer.value.decode("utf-8", "replace")
 
 
 def _layer_text(layer: Any, address: int) -> str:

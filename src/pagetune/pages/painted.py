@@ -120,7 +120,7 @@ class Painted:
                     found.texts[item] = " pale"
             elif kind == raw.FPDF_PAGEOBJ_FORM:
                 group = layer or f" form {order}"
-                found.texts |= {leaf: group for leaf in _leaves(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
+                found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
             if kind != raw.FPDF_PAGEOBJ_TEXT and (box := _cover(item, kind)) is not None:
                 if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM) and self._fills(box):
                     found.pictures.append(box)
@@ -142,7 +142,7 @@ class Painted:
         size = fit(self._width, self._height, _LONG_SIDE)
         scale = size[0] / self._width
         whole = self._render(size, 255)
-        leaves = list(_leaves(self._page))
+        leaves = list(leaves_of(self._page))
         for names in _bundles(dict.fromkeys(suspects.texts.values())):
             members = np.flatnonzero(np.isin(groups, names))
             if not len(members):
@@ -262,12 +262,12 @@ def _clipped_away(text: int) -> bool:
     return False
 
 
-def _leaves(holder: Any, depth: int = 0) -> Iterator[int]:
+def leaves_of(holder: Any, depth: int = 0) -> Iterator[int]:
     """The objects of a page and of the forms in it. `holder`: pdfium's page, or below it a form's address."""
     items = (_form_get(holder, at) for at in range(min(_form_count(holder), _MOST))) if depth else objects_of(holder)
     for item in items:
         if depth < _DEEPEST and _kind(item) == raw.FPDF_PAGEOBJ_FORM:
-            yield from _leaves(item, depth + 1)
+            yield from leaves_of(item, depth + 1)
         else:
             yield item
 

@@ -19,10 +19,11 @@ from pagetune.errors import DocumentRefused
 from pagetune.pages.annotations import Flattened, FlattenedDocument
 from pagetune.pages.fonts import GlyphNames
 from pagetune.pages.geometry import Frame
-from pagetune.pages.layer import TextLayer
+from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
-from pagetune.pages.painted import Painted, inside_of, objects_of, switched_off
+from pagetune.pages.painted import Painted, inside_of, leaves_of, objects_of, switched_off
 from pagetune.pages.repair import GlyphNamer, repair
+from pagetune.pages.substitute import substitute
 from pagetune.pages.words import Words, merge_words, split_words
 from pagetune.records import SOURCES
 
@@ -38,6 +39,7 @@ class PdfFile:
         # pdfium keeps the last file's error where it does not set one (a document without pages): set it to one
         # that cannot happen here, that of a file that is not there.
         raw.FPDF_LoadDocument(str(path / "none").encode(), None)
+        substitute().missing.clear()
         try:
             self.document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
@@ -92,12 +94,15 @@ class PdfFile:
 
 class PageText(NamedTuple):
     """A page's text as its layer has it, the words that a reader sees with their boxes in the shown page's points,
-    whether they are painted, and how many words were left out, by the reason."""
+    whether they are painted, how many words were left out, by the reason, how many of its glyphs nobody knows, and the
+    fonts that neither the file nor the machine has, with their scripts."""
 
     text: str
     words: Words
     visible: bool
     left_out: Counter[str]
+    unknown: int
+    missing_fonts: dict[str, str]
 
 
 class PdfPage:
@@ -154,7 +159,8 @@ class PdfPage:
                 spelt=found.spelt,
             )
             text = " ".join(words.words) if painted.left_out.total() else found.text
-            return PageText(text, words, not painted.covered and layer.painted(), +painted.left_out)
+            shown = not painted.covered and layer.painted()
+            return PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page))
         finally:
             layer.close()
 
@@ -205,6 +211,21 @@ class PdfPage:
         finally:
             raw.FPDFBitmap_Destroy(bitmap)
         return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1)
+
+
+def _missing_fonts(page: Any) -> dict[str, str]:
+    """Of the fonts that the open document was found to miss, those of a page's text, with their scripts."""
+    missing = substitute().missing
+    if not missing:
+        return {}
+    found: dict[str, str] = {}
+    for item in leaves_of(page):
+        handle = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
+        if raw.FPDFPageObj_GetType(handle) == raw.FPDF_PAGEOBJ_TEXT:
+            name = font_name(raw.FPDFTextObj_GetFont(handle)).rpartition("+")[2]
+            if script := missing.get(name) or missing.get(name.partition(",")[0]):
+                found[name] = script
+    return found
 
 
 def _holds_picture(form: Any) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FEW_WORDS = 20
 """A page with a picture over most of it and fewer words than this is a scan with a stamp or a running head on it."""
 
+_SPACE = re.compile(r"[^\S\x0b\x0c\x1c-\x1f\x85]+")
+"""White space without the control codes that Python counts as such: in a text layer they are a fault."""
 _LEADERS = re.compile(r"[.·_\-=*|+~#<>/\\\u2010-\u2015\u2022\u2026\u2500-\u259f]{3,}")
 _RUN = re.compile(r"[^\W\d_]{4,}")
 _LONG_RUN = 31
@@ -28,6 +30,7 @@ _BROAD = frozenset("mw%@—")
 _STAND_OFF = 0.1
 """The share of its height by which the detector's box stands off the type, above and below."""
 
+_ALIKE = frozenset("ABCEHIKMOPSTXYaceiopsxyhАВСЕНІКМОРЅТХУасеіорѕхуһΑΒΕΗΙΚΜΝΟΡΤΥΧΖον")
 _WIDE = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 
 
@@ -37,7 +40,7 @@ def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -
     `text`: the layer as it came, whitespace and all. `picture`: the share of the page that its largest picture covers.
     `visible`: False when the words are not painted (which is right over a picture: somebody's OCR, and wrong without).
     """
-    words = text.split()
+    words = [word for word in _SPACE.split(text) if word]
     if not words:
         return "no text layer"
     if not visible and picture < 0.5:
@@ -103,7 +106,8 @@ def _broken_spelling(runs: set[str], *, single: bool) -> str | None:
 
 
 def _mixes(word: str) -> bool:
-    scripts = {_script(character) for character in word}
+    """Letters of several scripts in one word, but for those that look alike and are typed for each other."""
+    scripts = {_script(character) for character in word if character not in _ALIKE}
     return len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"}) > 1
 
 

@@ -180,7 +180,7 @@ def _pdf_page(file: PdfFile, index: int) -> Answer:
 
 
 def _describe(page: PdfPage, index: int) -> Answer:
-    text, words, visible, left_out = page.text()
+    text, words, visible, left_out, _unknown, _missing_fonts = page.text()
     picture, pixels, blank = 0.0, "", False
     if len(words.words) < THIN_PAGE:
         picture = page.picture_share()
