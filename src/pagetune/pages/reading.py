@@ -27,7 +27,7 @@ from pagetune.recipe import ReadRecipe
 from pagetune.records import Document
 from pagetune.workspace import Workspace, fingerprint
 
-READ_VERSION = 1
+READ_VERSION = 2
 PAGES_A_REQUEST = 24
 """A longer document's pages go to the workers in parts of so many, so that one document keeps all of them busy."""
 MAX_KILLS = 3
