@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _CSV = (".csv", ".tsv")
-_NUMBERS = ("label", "score")
+NUMBERS = ("label", "score")
 """Columns of a CSV file that hold numbers; everything else in it is text."""
 
 _KINDS = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
@@ -40,7 +40,7 @@ def read_text_table(path: Path, columns: Mapping[str, str]) -> pa.Table:
     names = [*dict.fromkeys(name for row in rows for name in row)]
     cells = {columns.get(name, name): [row.get(name) for row in rows] for name in names}
     if path.suffix in _CSV:
-        cells |= {name: _numbers(cells[name]) for name in _NUMBERS if name in cells}
+        cells |= {name: _numbers(cells[name]) for name in NUMBERS if name in cells}
     return to_table(cells, str(path))
 
 

@@ -16,7 +16,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from pagetune.errors import DocumentRefused
 from pagetune.pages.geometry import fit
 
-
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
 """The values of EXIF's orientation that lay a picture on its side."""
@@ -60,14 +59,11 @@ class PictureFile:
         """Page `index`, RGB on white, within the bounds; never larger than it is."""
         width, height = fit(*self.size(index), long_side, max_pixels, grow=False)
         with self._frame(index) as image:
-            orientation = _orientation(image)
             if self._format == "jpeg":
                 # Its decoder can stop at an eighth of the size, which is most of a thumbnail's work saved.
-                stored = (height, width) if orientation in _TURNED else (width, height)
+                stored = (height, width) if _orientation(image) in _TURNED else (width, height)
                 image.draft("RGB", (_DRAFT * stored[0], _DRAFT * stored[1]))
-            shown = as_rgb(image if orientation == 1 else ImageOps.exif_transpose(image))
-            if self._format == "tiff" and _is_negative(image):
-                shown = ImageOps.invert(shown)
+            shown = upright(image)
             if shown.size == (width, height):
                 return shown
             return shown.resize((width, height), Image.Resampling.LANCZOS, reducing_gap=3.0)
@@ -107,9 +103,13 @@ def _frames(image: Image.Image) -> list[int]:
     return found or [*range(frames.n_frames)]
 
 
-def _is_negative(frame: Any) -> bool:
-    """Whether nothing is white in a frame of a TIFF that Pillow gives as it is stored."""
-    return frame.mode.startswith(("I", "F")) and frame.tag_v2.get(_PHOTOMETRIC) == 0
+def upright(image: Image.Image) -> Image.Image:
+    """An image just opened as RGB, the way it is to be looked at: EXIF's orientation applied, else as `as_rgb`."""
+    tags = getattr(image, "tag_v2", {})
+    shown = as_rgb(image if _orientation(image) == 1 else ImageOps.exif_transpose(image))
+    # Of grey TIFFs in which nothing is white, Pillow gives those of more than 8 bits as they are stored.
+    negative = image.mode.startswith(("I", "F")) and tags.get(_PHOTOMETRIC) == 0
+    return ImageOps.invert(shown) if negative else shown
 
 
 def _orientation(image: Image.Image) -> int:
