@@ -10,8 +10,7 @@ from pagetune.workspace import read_text
 
 
 def read_excluded(file: Path, queries: Collection[str]) -> dict[str, set[str]]:
-    """Query id -> page ids, of a file of lines query, tab, page (or, in names without any, spaces). Raises DataError,
-    naming the line.
+    """Query id -> page ids, of a file of lines query, tab, page. Raises DataError, naming the line.
 
     `queries` are those that there are. Of a page it cannot be told: a run and judgements name a part of the collection.
     """
@@ -24,7 +23,7 @@ def read_excluded(file: Path, queries: Collection[str]) -> dict[str, set[str]]:
     for number, line in enumerate(lines, start=1):
         if not line.strip():
             continue
-        cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
+        cells = [cell.strip() for cell in line.split("\t")]
         if len(cells) != 2 or not all(cells):
             raise DataError(
                 f"{file}: line {number}: {line.strip()[:80]!r} is not query, tab, page; write one pair a line"
