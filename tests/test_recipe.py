@@ -102,7 +102,7 @@ def test_options_of_the_ranking_loss_are_refused_with_a_teacher(kind):
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
-def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path, encoding):
     file = tmp_path / "mine.yaml"
     file.write_bytes("fit:\r\n  epochs: 3\r\n".encode(encoding))
     assert load_recipe(file).fit.epochs == 3
