@@ -23,7 +23,8 @@ from sentence_transformers.base.modules import InputModule, Transformer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pagetune.errors import MissingExtra, ModelError
+from pagetune.errors import DataError, MissingExtra, ModelError
+from pagetune.examples.pictures import to_rgb
 from pagetune.models.passages import PageText, Passage, cut_texts
 from pagetune.records import Page
 
@@ -226,13 +227,10 @@ def _as_text(entry: Any) -> str | PageText:
 
 
 def _read_file(path: Path) -> str:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as picture:
-            return text_of_picture(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ModelError(f"{path} is not a readable image ({error}); give a PNG, JPEG, WebP or TIFF") from None
+        return text_of_picture(to_rgb(path))
+    except DataError as error:
+        raise ModelError(f"{path} is not a readable image: {error}") from None
 
 
 def text_of_picture(picture: Picture) -> str:

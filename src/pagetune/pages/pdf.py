@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -18,6 +19,7 @@ from PIL import Image
 from pagetune.errors import DocumentRefused
 from pagetune.pages.annotations import Flattened, FlattenedDocument
 from pagetune.pages.fonts import GlyphNames
+from pagetune.pages.formats import ENCRYPTED
 from pagetune.pages.geometry import Frame
 from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
@@ -30,6 +32,8 @@ from pagetune.records import SOURCES
 MAX_BOOKMARKS = 20_000
 _METADATA = ("Title", "Author", "Subject", "Keywords", "Creator", "Producer", "CreationDate", "ModDate")
 _MAX_OBJECTS = 4000
+_CIPHER = re.compile(rb"/CFM\s*/(\w+)")
+_CIPHERS = {b"V2", b"AESV2", b"AESV3"}
 
 
 class PdfFile:
@@ -43,7 +47,7 @@ class PdfFile:
         try:
             self.document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            raise DocumentRefused(_why(str(error))) from None
+            raise DocumentRefused(_why(str(error), path)) from None
         self.pages = len(self.document)
         if not self.pages:
             raise DocumentRefused("no pages")
@@ -244,11 +248,13 @@ def _height(mode: int, values: list[float]) -> float | None:
     return None
 
 
-def _why(message: str) -> str:
+def _why(message: str, path: Path) -> str:
     lower = message.lower()
-    if "password" in lower:
-        return "encrypted: it asks for a password"
-    if "security" in lower:
+    # To pdfium a cipher that it does not know is a wrong password. What names it is never encrypted itself.
+    foreign = "password" in lower and not {*_CIPHER.findall(path.read_bytes())} <= _CIPHERS
+    if "password" in lower and not foreign:
+        return ENCRYPTED
+    if "security" in lower or foreign:
         return "encrypted: by a method that is not supported"
     if "format" in lower:
         return "damaged: not readable as a PDF"
