@@ -317,7 +317,7 @@ def test_without_ocr_a_scan_is_a_page_without_words_and_it_is_said(read, tmp_pat
 
     scan(["unread"]).save(tmp_path / "scan.png")
     report = read_documents([tmp_path / "scan.png"], Workspace(tmp_path / "w").create(), ReadRecipe(), Saying())
-    assert said == ["1 page: needs OCR, which is not installed (a picture): scan p. 1; pip install 'pagetune[light]'"]
+    assert said == ["1 of 1 pages were not read, or not wholly: needs OCR, which is not installed (a picture) 1"]
     assert (report.pages, report.unread_pages, report.ocr_pages) == (1, 1, 0)
 
 

@@ -23,7 +23,7 @@ from pagetune.pages.office import MISSING, office_command
 from pagetune.pages.pool import Blob, Event, Request, WorkerPool
 from pagetune.pages.reading_report import ReadingReport
 from pagetune.pages.tables import load_note, save_pages
-from pagetune.pages.unread import Reason, unread_line
+from pagetune.pages.unread import Reason, group_unread
 from pagetune.pages.words import unpack
 from pagetune.progress import SILENT, Progress, Task
 from pagetune.recipe import ReadRecipe
@@ -33,8 +33,6 @@ from pagetune.workspace import Workspace, file_digest, fingerprint
 READ_VERSION = 2
 OCR_VERSION = 2
 """Of how OCR is used here; raised, pages are read by it again."""
-REASONS_SAID = 10
-"""Reasons for unread pages that are said at the end; the report has all."""
 PAGES_A_REQUEST = 24
 """A longer document's pages go to the workers in parts of so many, so that one document keeps all of them busy."""
 MAX_KILLS = 3
@@ -103,8 +101,9 @@ class _Reading:
         report = tally.report(documents, time.monotonic() - began)
         shutil.rmtree(self.cache / "sources", ignore_errors=True)
         shutil.rmtree(self.cache / "scratch", ignore_errors=True)
-        for entry in report.summary()["unread"][:REASONS_SAID]:
-            self.progress.say(unread_line(entry))
+        if report.unread:
+            reasons = ", ".join(f"{entry['reason']} {entry['pages']}" for entry in group_unread(report.unread))
+            self.progress.say(f"{report.unread_pages} of {report.pages} pages were not read, or not wholly: {reasons}")
         return report
 
     # Opening: which files are documents, and how many pages they have.
