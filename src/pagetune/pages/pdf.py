@@ -18,12 +18,13 @@ from PIL import Image
 
 from pagetune.errors import DocumentRefused
 from pagetune.pages.annotations import Flattened, FlattenedDocument
-from pagetune.pages.fonts import GlyphNames
 from pagetune.pages.formats import ENCRYPTED
 from pagetune.pages.geometry import Frame
+from pagetune.pages.glyph_names import GlyphNames
 from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
 from pagetune.pages.painted import Painted, inside_of, leaves_of, objects_of, switched_off
+from pagetune.pages.placeholders import stand_in
 from pagetune.pages.repair import GlyphNamer, repair
 from pagetune.pages.substitute import substitute
 from pagetune.pages.words import Words, merge_words, split_words
@@ -53,6 +54,7 @@ class PdfFile:
             raise DocumentRefused("no pages")
         self._glyphs = GlyphNames(path)
         self._flattened = FlattenedDocument(path)
+        self.stand_in = stand_in(self.document, path)
         if self.document.get_formtype() != raw.FORMTYPE_NONE:
             with suppress(pypdfium2.PdfiumError):
                 self.document.init_forms()
