@@ -12,6 +12,7 @@ SOURCE = Path(pagetune.__file__).parent
 BELOW = {
     *("errors", "records", "progress", "machine", "workspace"),
     *("recipe", "recipe_sections", "recipe_training", "recipe_faults"),
+    "layout",  # the records join their words as it says
 }
 ROOMS = ("pages", "examples", "models", "training", "evaluation", "search", "serving")
 ABOVE = ("cli", "__init__", "__main__")

@@ -185,6 +185,7 @@ def _labelled_as(lists: RerankSet, scored: RerankSet) -> RerankSet:
 def _judge_of_documents(
     pipeline: Pipeline, model: Any, taught: RerankSet, data: RetrievalData, pages: Sequence[Page], *, seeing: bool
 ) -> Judge | None:
+    from pagetune.layout.words import split
     from pagetune.stages import judged_pages
     from pagetune.training.distillation import plan_taught
     from pagetune.training.image_judging import ImageEvaluator
@@ -195,7 +196,7 @@ def _judge_of_documents(
         judged = judged_pages(pipeline, model, data, pages)
         return ImageEvaluator(judged, recipe, pipeline.workspace.cache) if judged.queries else None
     lists = taught.lists[DIRECTION]
-    words = sum(len(str(text).split()) for each in lists for text in (each.asked, *each.candidates))
+    words = sum(len(split(str(text))) for each in lists for text in (each.asked, *each.candidates))
     return validation_evaluator(data, pages, words / len(lists), plan_taught(taught, recipe), recipe)
 
 

@@ -96,7 +96,7 @@ def _examples(
     workspace, recipe = pipeline.workspace, pipeline.recipe
     of = f"{len(pages):,} pages of {len(store.documents()):,} documents"
     if not (workspace.data / "queries").is_dir():
-        texts = {page.id: " ".join(page.words[:WORDS]) or page.id for page in pages}
+        texts = {page.id: page.joined(range(len(page.words[:WORDS]))) or page.id for page in pages}
         made = {page.id: Query(page.id, texts[page.id], "sentence", page.document, page.id) for page in pages}
         told = f"{of}; no queries are written yet: one a page is assumed, and no evaluation"
         return [Example(page.id, page.id) for page in pages], made, told, 0

@@ -6,12 +6,16 @@ A page that was a picture is treated as if printed at 72 dots per inch: one pixe
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from pagetune.layout.words import is_solid, join
 
 Rect = tuple[float, float, float, float]
 """Left, bottom, right, top, in points."""
@@ -80,16 +84,26 @@ class Page:
 
     def text(self, mask: Sequence[Rect] = ()) -> str:
         """The page's words, a line of the page a line, without the words whose centre lies in `mask`."""
-        keep = self.visible(mask)
-        parts: list[str] = []
-        last: int | None = None
-        for position in np.flatnonzero(keep):
-            line = int(self.lines[position])
-            if last is not None:
-                parts.append(" " if line == last else "\n")
-            parts.append(self.words[position])
-            last = line
-        return "".join(parts)
+        shown = np.flatnonzero(self.visible(mask))
+        ends = np.flatnonzero(np.diff(self.lines[shown])) + 1
+        return "\n".join(self.joined(line.tolist()) for line in np.split(shown, ends)) if len(shown) else ""
+
+    def joined(self, positions: Sequence[int]) -> str:
+        """The words at these positions, rising, as one line of text: as printed where their script has no spaces."""
+        words = [self.words[position] for position in positions]
+        return join(words, self.gaps(positions) if is_solid(words) else None)
+
+    def gaps(self, positions: Sequence[int]) -> list[float]:
+        """How far from the one before each of these words stands, in sizes of type; NaN where a line ends between the
+        two, infinity where words between them are left out."""
+        found = [math.inf] * len(positions)
+        for place, (before, after) in enumerate(pairwise(positions), start=1):
+            if after == before + 1 and self.lines[before] != self.lines[after]:
+                found[place] = math.nan
+            elif after == before + 1:
+                distance = float(self.boxes[after, 0] - self.boxes[before, 2])
+                found[place] = distance / max(float(self.sizes[after]), 1e-3)
+        return found
 
     def visible(self, mask: Sequence[Rect] = ()) -> NDArray[np.bool_]:
         """bool [words]: False where the centre of a word lies inside one of the rectangles."""

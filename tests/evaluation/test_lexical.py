@@ -21,8 +21,8 @@ def test_words_are_stemmed_joined_over_lines_and_without_stop_words() -> None:
     assert words_of("reversed") == words_of("reversing") != words_of("margin")
 
 
-def test_scripts_without_spaces_are_cut_into_pairs() -> None:
-    assert words_of("東京都") == ["東京", "京都"]
+def test_scripts_without_spaces_are_cut_into_characters_and_pairs() -> None:
+    assert words_of("東京都") == ["東", "東京", "京", "京都", "都"]
 
 
 def test_finds_pages_by_words_and_leaves_out_those_that_share_none() -> None:

@@ -12,7 +12,7 @@ from pagetune.errors import DataError, LeakageError
 from pagetune.examples.leakage import check_leakage, duplicate_groups, near_duplicates
 from pagetune.examples.queries import WrittenQueries, write_queries
 from pagetune.examples.splits import split_queries
-from pagetune.examples.words import fold
+from pagetune.layout.words import fold
 from pagetune.recipe import QueriesRecipe, SplitsRecipe
 from pagetune.records import Judgement, Page, Query, Split
 

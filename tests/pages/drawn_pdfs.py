@@ -9,6 +9,7 @@ from typing import Any
 import pikepdf
 from pikepdf import Array, Dictionary, Name, String
 
+from pagetune.layout.words import join
 from pagetune.pages.pdf import PageText, PdfFile
 
 PROSE = (
@@ -91,4 +92,4 @@ def lines_of(text: PageText) -> list[str]:
     rows: dict[int, list[str]] = {}
     for word, number in zip(text.words.words, text.words.lines.tolist(), strict=True):
         rows.setdefault(number, []).append(word)
-    return [" ".join(words) for words in rows.values()]
+    return [join(words) for words in rows.values()]

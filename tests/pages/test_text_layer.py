@@ -65,5 +65,8 @@ def test_a_stamp_on_a_scan_and_hidden_words_are_found():
 def test_letters_of_another_script_that_look_alike_are_no_fault():
     text = "Роздiл перший описує пiдготовку робочого мiсця та iншi кроки якi потрiбнi кожнiй людинi зранку " * 3
     assert text_layer_fault(text) is None
-    mixed = "Роzdiл pершиg oпиsует пodгoтoвkу рaбoчego mеsтa dругиe шagi kотoрыe нuжны kажdому vсегda утроm dля rаботы "
+    mixed = (
+        "Роzdiл pершиg oпиsует пodгoтoвkу рaбoчego mеsтa dругиe шagi kотoрыe нuжны kажdому vсегda утроm dля rаботы "
+        "maстерскаg zadvиgка fиlьтры dаvлеnие voдоzаборnый kлапаn gлаvный вpроцеssе "
+    )
     assert text_layer_fault(mixed * 3) == "wrong script"

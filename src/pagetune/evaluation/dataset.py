@@ -10,7 +10,8 @@ from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Encoded
 from pagetune.evaluation.facets import FACETS, answer_of, length_of, overlap_with
 from pagetune.evaluation.ranking import Qrels
-from pagetune.examples.words import language_of
+from pagetune.layout.language import language_of
+from pagetune.layout.words import split
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Query
 
@@ -92,7 +93,7 @@ def dataset_facets(
     found: dict[str, dict[str, str]] = {name: {} for name in FACETS}
     for query in judged:
         text = (texts or {}).get(answers[query.id], "")
-        language = said["language"].get(query.id) or (language_of(text.split()) if text else "")
+        language = said["language"].get(query.id) or (language_of(split(text)) if text else "")
         falls = (
             query.kind,
             query.document,

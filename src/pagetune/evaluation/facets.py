@@ -12,8 +12,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pagetune.evaluation.page_types import type_of_page
 from pagetune.evaluation.ranking import Qrels
 from pagetune.examples.layout import lay_out
-from pagetune.examples.words import content_words, language_of, stems
-from pagetune.examples.writers.captions import find_captions
+from pagetune.examples.writers.captions import TYPE_OF_LABEL, find_captions
+from pagetune.layout.language import content_words, language_of, stems
+from pagetune.layout.words import split
 from pagetune.pages.marks import Marks
 from pagetune.records import Document, Page, Query, Rect
 
@@ -22,21 +23,12 @@ Drawn = Callable[[Sequence[str]], Mapping[str, Marks]]
 
 FACETS = ("kind of query", "document", "language", "type of page", "length", "words on the page")
 
-_NAMED = {
-    "table": ("table", "tab", "tabelle", "tableau", "tabla", "cuadro", "tabella", "tabela", "quadro", "tabel"),
-    "chart": ("chart", "graph", "diagramm", "graphique", "gráfico", "gráfica", "grafico"),
-    "figure": (
-        *("figure", "fig", "abbildung", "abb", "bild", "figura", "ilustración", "figuur", "scheme", "schema", "schéma"),
-        *("esquema", "plate", "map", "exhibit", "diagram"),
-    ),
-}
 _PLOTTED = re.compile(
     r"\bhistogram\w*|\b(?:scatter|box|bar|line|pie|area|density|violin|dot|time series)[ -]?(?:plot|chart|graph)s?\b"
     r"|\b(?:balken|säulen|linien|streu|kreis|torten)diagramm\w*|\bnuages? de points\b",
     re.I,
 )
 """What a caption says of a figure that is a chart."""
-_TYPE_OF = {name: kind for kind, names in _NAMED.items() for name in names}
 
 LENGTHS = ((3, "1–3 words"), (6, "4–6 words"), (10, "7–10 words"), (10**6, "11 words and more"))
 OVERLAPS = (
@@ -78,24 +70,24 @@ def caption_type(label: str, text: str = "") -> str | None:
     """ "table" of "Table 3.1", "chart" of "Figure 2" with the text "Histograms of age"; None for what is set as text
     ("Listing 2", "Algorithm 1")."""
     name = label.partition(" ")[0].rstrip(".").casefold()
-    kind = _TYPE_OF.get(name)
+    kind = TYPE_OF_LABEL.get(name)
     return "chart" if kind == "figure" and _PLOTTED.search(text) else kind
 
 
 def languages(pages: Iterable[Page], documents: Iterable[Document]) -> dict[str, str]:
-    """Document id -> its language ("en", "de" …): as the file says, else by stop words; "unknown" for hardly any."""
-    said = {document.id: document.language[:2] for document in documents if document.language}
+    """Document id -> its language ("en", "de" …), see `language_of`; "unknown" where hardly anything tells."""
+    said = {document.id: document.language for document in documents}
     words: dict[str, list[str]] = {}
     for page in pages:
         sample = words.setdefault(page.document, [])
-        if page.document not in said and page.kind == "body" and len(sample) < 20_000:
+        if page.kind == "body" and len(sample) < 20_000:
             sample.extend(page.words)
-    return {name: said.get(name) or language_of(sample) or "unknown" for name, sample in words.items()}
+    return {name: language_of(sample, said.get(name, "")) or "unknown" for name, sample in words.items()}
 
 
 def length_of(text: str) -> str:
     """How many words a query has, in classes."""
-    count = len(text.split())
+    count = len(split(text))
     return next(name for most, name in LENGTHS if count <= most)
 
 

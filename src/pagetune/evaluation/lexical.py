@@ -1,17 +1,13 @@
-"""The lexical baseline: BM25 (Robertson and Zaragoza, 2009) through bm25s, over stemmed words.
+"""The lexical baseline: BM25 (Robertson and Zaragoza, 2009) through bm25s, over the terms of `layout.terms`.
 
-Words are runs of two or more letters, digits and underscores of the NFKC-normalised text in lower case, without
-stop words, stemmed by Snowball. Scripts that write no spaces are cut into pairs of characters.
+Of Latin text these are runs of two or more letters, digits and underscores, without stop words, stemmed by Snowball.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
-import unicodedata
-from collections.abc import Callable, Collection, Mapping
-from functools import lru_cache
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,36 +16,10 @@ from numpy.typing import NDArray
 
 from pagetune.errors import SearchError
 from pagetune.evaluation.ranking import Run, best
+from pagetune.layout.terms import terms
 
-_WORD = re.compile(r"\b\w\w+\b")
-_BROKEN = re.compile(r"(?<=\w)[-\u00ad\u2010]\n(?=\w)")
-_UNSPACED = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
-
-
-@lru_cache(maxsize=8)
-def _tools(language: str) -> tuple[frozenset[str], Callable[[list[str]], list[str]]]:
-    import bm25s.stopwords as lists
-    import Stemmer
-
-    name = "EN" if language == "english" else language.upper()
-    stop = frozenset(getattr(lists, f"STOPWORDS_{name}", ()))
-    if language not in Stemmer.algorithms():
-        return stop, list
-    return stop, Stemmer.Stemmer(language).stemWords
-
-
-def words_of(text: str, language: str = "english") -> list[str]:
-    """The words of a text as BM25 counts them. A language that Snowball does not know is not stemmed."""
-    stop, stem = _tools(language)
-    text = _BROKEN.sub("", unicodedata.normalize("NFKC", text)).lower()
-    words: list[str] = []
-    for word in _WORD.findall(text):
-        run = _UNSPACED.search(word)
-        if run is None:
-            words.append(word)
-        else:
-            words.extend(word[start : start + 2] for start in range(len(word) - 1))
-    return stem([word for word in words if word not in stop])
+words_of = terms
+"""The words of a text as BM25 counts them."""
 
 
 class BM25:

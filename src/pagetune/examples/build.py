@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pagetune.errors import DataError
@@ -29,11 +29,9 @@ def build_data(
     Raises DataError if nothing can be written or split, LeakageError if the split leaks.
     """
     written = write_queries(documents, pages, queries, writers, progress)
+    silent = Counter(reason.partition(":")[0] for reason in written.silent.values())
     if not written.queries:
-        reasons = (
-            ", ".join(f"{reason} ({count})" for reason, count in written.dropped.items()) or "no text on the pages"
-        )
-        raise DataError(f"no query could be written from {len(pages)} page(s): {reasons}; give longer documents")
+        raise DataError(_nothing(pages, written.dropped or silent))
     left_out: Counter[str] = Counter()
     sides = split_queries(written.queries, written.judgements, pages, splits, left_out)
     kept = [query for query in written.queries if query.id in sides]
@@ -46,7 +44,20 @@ def build_data(
         "written": written.written,
         "dropped": written.dropped,
         "dropped_by_kind": written.dropped_by_kind,
+        "documents_without_queries": dict(silent.most_common()),
+        "without_queries": [f"{document}: {reason}" for document, reason in written.silent.items()],
         "left_out_of_splits": dict(left_out.most_common()),
         "masked_pages": len(masks),
     }
     return data, report
+
+
+def _nothing(pages: Sequence[Page], reasons: Mapping[str, int]) -> str:
+    """What to say where nothing at all can be asked."""
+    if pages and not any(page.words for page in pages):
+        return (
+            f"no page has words: all {len(pages)} page(s) that were read are blank, or pictures that were not read; "
+            "give documents with text, or have scans read by OCR: pip install 'pagetune[light]', read.ocr=auto"
+        )
+    told = ", ".join(f"{reason} ({count})" for reason, count in reasons.items()) or "no text on the pages"
+    return f"no query could be written from {len(pages)} page(s): {told}; give longer documents"

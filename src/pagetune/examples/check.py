@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from pagetune.examples.visual import ImageEvalSet, ImageTrainSet
+from pagetune.layout.words import split
 
 PATCH = 32
 """Pixels of the side of the square that becomes one token: patches of 16, two by two merged, as in Qwen3-VL."""
@@ -114,7 +115,7 @@ def _train_report(train: ImageTrainSet, bounds: dict[str, int]) -> dict[str, Any
         "left_out": len(train.broken),
         "left_out_because": [*train.broken[:_NAMED]],
         "queries": len(set(texts)),
-        "query_words": _spread(len(text.split()) for text in texts),
+        "query_words": _spread(len(split(text)) for text in texts),
         "pages": len(pages),
         "labels": dict(labels.most_common(10)),
         **_sizes([*pages.values()], bounds),
@@ -138,7 +139,7 @@ def _eval_report(evaluation: ImageEvalSet, bounds: dict[str, int]) -> dict[str, 
         "left_out": len(evaluation.broken),
         "left_out_because": [*evaluation.broken[:_NAMED]],
         "queries": len(evaluation),
-        "query_words": _spread(len(text.split()) for text in evaluation.queries.values()),
+        "query_words": _spread(len(split(text)) for text in evaluation.queries.values()),
         "pages": len(keys),
         "pages_without_query": len(keys) - len(relevant),
         "answers_of_a_query": _spread(answers),

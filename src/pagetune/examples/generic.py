@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pagetune.examples.words import fold, strip_numbering
+import re
+from functools import lru_cache
 
-_GENERIC = {
-    fold(title)
-    for title in """
+from pagetune.layout.language import squash, strip_numbering
+from pagetune.layout.words import UNSPACED, fold
+
+_GENERIC = """
     abbreviations; about; about the author; about the authors; about this book; about this document;
     about this guide; about this manual; abstract; acknowledgement; acknowledgements; acknowledgment; acknowledgments;
     acronyms; afterword; aims; annex; annexes; appendices; appendix; author; authors; background; bibliography;
@@ -40,12 +42,33 @@ _GENERIC = {
     ringraziamenti; riferimenti; sommario; riassunto;
     agradecimentos; conclusão; conclusões; introdução; prefácio; referências; resumo; sumário;
     bijlage; bijlagen; conclusies; dankwoord; inhoud; inhoudsopgave; inleiding; literatuur; literatuurlijst;
-    samenvatting; voorwoord
-    """.replace("\n", " ").split(";")
-}
-_NEEDS_CONTEXT = {
-    fold(title)
-    for title in """
+    samenvatting; voorwoord;
+    目录; 目錄; 前言; 序; 序言; 绪论; 緒論; 引言; 导言; 概述; 概要; 简介; 簡介; 总则; 附录; 附錄; 参考文献;
+    參考文獻; 参考资料; 索引; 术语; 术语表; 词汇表; 结论; 結論; 结语; 总结; 小结; 摘要; 致谢; 致謝; 版权; 版权声明;
+    后记; 修订记录; 修订历史; 目次; はじめに; まえがき; 序文; 序論; 緒言; 概説; おわりに; まとめ; あとがき; 謝辞;
+    付録; 補足; 参考; 用語集; さくいん; 改訂履歴; 奥付; 要旨; 要約; 목차; 차례; 서론; 서문; 머리말; 들어가며; 개요;
+    결론; 맺음말; 요약; 부록; 참고문헌; 참고 문헌; 색인; 찾아보기; 용어집; 용어 정의; 감사의 글; содержание;
+    оглавление; введение; предисловие; заключение; выводы; приложение; приложения; литература; список литературы;
+    источники; указатель; предметный указатель; глоссарий; аннотация; общие положения; благодарности; вступ;
+    передмова; висновки; додаток; додатки; зміст; література; список літератури; περιεχόμενα; εισαγωγή; πρόλογος;
+    επίλογος; συμπεράσματα; σύνοψη; περίληψη; παράρτημα; παραρτήματα; βιβλιογραφία; αναφορές; ευρετήριο; γλωσσάρι;
+    المحتويات; الفهرس; فهرس; جدول المحتويات; مقدمة; المقدمة; تمهيد; خاتمة; الخاتمة; خلاصة; الخلاصة; ملخص; الملخص;
+    ملحق; الملاحق; المراجع; قائمة المراجع; المصادر; شكر وتقدير; فهرست; فهرست مطالب; پیشگفتار; نتیجه‌گیری; چکیده;
+    پیوست; پیوست‌ها; منابع; واژه‌نامه; فہرست; پیش لفظ; תוכן; תוכן עניינים; תוכן העניינים; מבוא; הקדמה; סיכום; נספח;
+    נספחים; ביבליוגרפיה; מקורות; מפתח; תקציר; विषय सूची; विषय-सूची; प्रस्तावना; परिचय; भूमिका; निष्कर्ष; सारांश;
+    परिशिष्ट; संदर्भ; संदर्भ सूची; अनुक्रमणिका; शब्दावली; সূচিপত্র; ভূমিকা; উপসংহার; পরিশিষ্ট; তথ্যসূত্র;
+    பொருளடக்கம்; முன்னுரை; முடிவுரை; அறிமுகம்; பின்னிணைப்பு; สารบัญ; คำนำ; บทนำ; บทสรุป; สรุป; ภาคผนวก; บรรณานุกรม;
+    เอกสารอ้างอิง; ดัชนี; กิตติกรรมประกาศ; ອ້າງອີງ; ສາລະບານ; ບົດນຳ; មាតិកា; សេចក្តីផ្តើម; မာတိကာ; နိဒါန်း; mục lục;
+    lời nói đầu; lời mở đầu; giới thiệu; mở đầu; kết luận; phụ lục; tài liệu tham khảo; tóm tắt; spis treści; wstęp;
+    wprowadzenie; przedmowa; podsumowanie; wnioski; załącznik; załączniki; bibliografia; literatura; indeks;
+    słownik; obsah; úvod; předmluva; závěr; shrnutí; příloha; přílohy; rejstřík; slovník; tartalom; tartalomjegyzék;
+    bevezetés; előszó; összefoglalás; melléklet; irodalomjegyzék; sisällys; sisällysluettelo; johdanto; yhteenveto;
+    liite; liitteet; lähteet; cuprins; introducere; concluzii; anexă; bibliografie; innehåll; inledning; förord;
+    sammanfattning; bilaga; bilagor; källor; referenser; innledning; forord; sammendrag; vedlegg; indhold;
+    indledning; bilag; içindekiler; giriş; önsöz; sonuç; özet; ek; ekler; kaynakça; dizin; daftar isi; pendahuluan;
+    kesimpulan; lampiran; daftar pustaka
+"""
+_NEEDS_CONTEXT = """
     advanced topics; advanced usage; algorithm; algorithms; an example; analysis; application;
     applications; arguments;
     basic concepts; basic usage; basics; caveats; commands; concepts; configuration; data; default;
@@ -59,37 +82,64 @@ _NEEDS_CONTEXT = {
     types; usage; use; values;
     beispiel; beispiele; ergebnisse; methoden; verfahren; anwendung; anwendungen; exemple; exemples;
     méthode; méthodes;
-    résultats; utilisation; ejemplo; ejemplos; métodos; resultados; uso; esempio; esempi; metodi; risultati
-    """.replace("\n", " ").split(";")
-}
-
-
-_REFERENCES = {
-    fold(title)
-    for title in """
+    résultats; utilisation; ejemplo; ejemplos; métodos; resultados; uso; esempio; esempi; metodi; risultati;
+    示例; 例子; 用法; 使用方法; 参数; 选项; 设置; 配置; 安装; 要求; 限制; 结果; 方法; 说明; 描述; 应用; 例; 使用例;
+    使い方; 設定; 構成; 引数; オプション; 結果; 制限事項; 要件; 説明; インストール; 예; 예제; 사용법; 설정; 설치;
+    옵션; 결과; 방법; 설명; 요구 사항; 제한 사항; пример; примеры; использование; параметры; настройка; установка;
+    описание; результаты; методы; требования; ограничения; приклад; приклади; налаштування; παράδειγμα;
+    παραδείγματα; αποτελέσματα; μέθοδοι; ρυθμίσεις; أمثلة; مثال; النتائج; الإعدادات; الاستخدام; الوصف; नतीजे;
+    उदाहरण; परिणाम; उपयोग; विवरण; ตัวอย่าง; การใช้งาน; การตั้งค่า; การติดตั้ง; ผลลัพธ์; ví dụ; cài đặt; kết quả;
+    przykład; przykłady; wyniki; metody; příklad; příklady; výsledky; örnek; örnekler; sonuçlar; exempel; resultat
+"""
+_REFERENCES = """
     bibliography; citations; literature; literature cited; publications; references; works cited; literatur;
     literaturverzeichnis; quellen; quellenverzeichnis; bibliographie; références; références bibliographiques;
     bibliografía; referencias; referencias bibliográficas; bibliografia; riferimenti; riferimenti bibliografici;
-    referências; literatuur; literatuurlijst
-    """.replace("\n", " ").split(";")
-}
+    referências; literatuur; literatuurlijst;
+    参考文献; 參考文獻; 参考资料; 引用文献; 참고문헌; 참고 문헌; литература; список литературы; источники;
+    література; список літератури; βιβλιογραφία; αναφορές; المراجع; قائمة المراجع; المصادر; منابع; ביבליוגרפיה;
+    מקורות; संदर्भ; संदर्भ सूची; তথ্যসূত্র; บรรณานุกรม; เอกสารอ้างอิง; tài liệu tham khảo; literatura;
+    irodalomjegyzék; lähteet; bibliografie; referenser; källor; kaynakça; daftar pustaka
+"""
+_LABEL = re.compile(
+    r"第?[\d〇一二三四五六七八九十百]+[章节節部篇编編卷]|제?\d+[장절부]|(?:附录|附錄|付録|부록)[a-z\d一二三四五六]?"
+    r"|(?:глава|раздел|часть|приложение|розділ|κεφάλαιο|chương|rozdział|kapitola|bölüm|अध्याय|บทที่|פרק|الفصل|فصل)[\divx]+"
+)
+"""What is left of "第三章" or "Глава 3" once it is squashed."""
+
+
+@lru_cache(maxsize=3)
+def _folded(titles: str) -> frozenset[str]:
+    return frozenset(map(_key, titles.split(";")))
+
+
+def _key(title: str) -> str:
+    """Folded, and without the spaces that some put between the characters of a short title ("目 录")."""
+    folded = fold(title)
+    return folded.replace(" ", "") if UNSPACED.match(folded) else folded
 
 
 def is_references(title: str) -> bool:
     """The title of a list of references."""
-    return fold(strip_numbering(title)) in _REFERENCES
+    return _key(strip_numbering(title)) in _folded(_REFERENCES)
 
 
 def is_generic(title: str) -> bool:
-    """A title like "Introduction" or "References", in any of several languages, with or without its number."""
+    """A title like "Introduction" or "References", in any of many languages, with or without its number."""
     folded = fold(strip_numbering(title))
-    return folded in _GENERIC or not any(character.isalpha() for character in folded) or _only_a_label(folded)
+    if _key(folded) in _folded(_GENERIC) or not any(character.isalpha() for character in folded):
+        return True
+    return _only_a_label(folded) or _LABEL.fullmatch(squash(title)) is not None
 
 
 def needs_context(title: str) -> bool:
     """A title like "Examples": fine below another title, nothing by itself."""
-    words = [word for word in fold(strip_numbering(title)).split() if not word.isdigit() and len(word) > 1]
-    return " ".join(words) in _NEEDS_CONTEXT or not words
+    words = [
+        word
+        for word in fold(strip_numbering(title)).split()
+        if not word.isdigit() and (len(word) > 1 or UNSPACED.match(word))
+    ]
+    return _key(" ".join(words)) in _folded(_NEEDS_CONTEXT) or not words
 
 
 def _only_a_label(folded: str) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from pagetune.examples.words import language_of
+from pagetune.layout.language import language_of
 from pagetune.pages.lines import Line, lines_of
 from pagetune.pages.running import running_lines
 from pagetune.records import Document, Page
@@ -64,7 +64,7 @@ def lay_out(document: Document, pages: Sequence[Page]) -> LaidDocument:
             for page, rows, runs in zip(ordered, lines, running, strict=True)
         },
         body_size=sizes.most_common(1)[0][0] if sizes else 10.0,
-        language=document.language[:2] or language_of(sample),
+        language=language_of(sample, document.language),
     )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.errors import LeakageError
-from pagetune.examples.words import fold
+from pagetune.layout.words import fold
 from pagetune.records import Judgement, Page, Query, Split
 
 _GRAM = 5

@@ -8,28 +8,55 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from pagetune.examples.layout import LaidPage, follows
-from pagetune.examples.words import core
+from pagetune.layout.language import core
+from pagetune.layout.words import has_case, is_solid, join, script_of
 
-_END = re.compile(r"[.!?…][\"'”’»)\]]*$")
+_CLOSING = "\"'”’»)\\]」』）】》〉"
+_END = re.compile(rf"[.!?…][{_CLOSING}]*$")
+_OWN_END = re.compile(rf"[。！？｡।॥۔؟።፧။៕։།][{_CLOSING}]*$|។$")
+"""The marks that end sentences and nothing else, whatever follows."""
 _ABBREVIATION = re.compile(
     r"(?:[^\W\d_]\.)+|(?:e\.g|i\.e|etc|cf|vs|fig|figs|tab|eq|eqs|sec|sect|ch|chap|no|nos|vol|pp|p|ed|eds|al|resp|approx"
     r"|dr|mr|mrs|ms|prof|st|inc|ltd|co|jr|bzw|ca|ggf|vgl|usw|abb|nr|evtl|inkl|sog|bspw|env|núm|pág|sr|sra|art|ex)\.",
     re.I,
 )
 _PARAGRAPH_LINES = 200
+_SPACE = 0.12  # sizes of type
+_LONG_ENOUGH = 8  # words of Thai or Lao, which end a sentence with nothing but a space, as they do a clause
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence: its words as they are printed (broken ones joined) and their positions on the page."""
+    """A sentence: its words as they are printed (broken ones joined) and their positions on the page.
+
+    `gaps` has the distance of each word from the one before, see `Page.gaps`; empty where only scripts with spaces are.
+    """
 
     words: tuple[str, ...]
     positions: tuple[int, ...]
     paragraph: int
+    gaps: tuple[float, ...] = ()
 
     @property
     def text(self) -> str:
-        return " ".join(self.words)
+        return self.part(0, len(self.words))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it ends as sentences of its script do."""
+        return ends_sentence(self.words[-1]) or script_of(core(self.words[-1])[:1] or " ") in _UNMARKED
+
+    def part(self, start: int, stop: int) -> str:
+        """The words `start` up to `stop` as text."""
+        return join(self.words[start:stop], self.gaps[start:stop] or None)
+
+
+_UNMARKED = ("thai", "lao")
+
+
+def ends_sentence(word: str) -> bool:
+    """Whether a word has a mark at its end that ends sentences."""
+    return re.search(rf"[.!?][{_CLOSING}]*$", word) is not None or _OWN_END.search(word) is not None
 
 
 def sentences(page: LaidPage, leave_out: AbstractSet[int], body_size: float) -> list[Sentence]:
@@ -59,28 +86,39 @@ def _paragraphs(page: LaidPage, leave_out: AbstractSet[int], body_size: float) -
 def _cut(page: LaidPage, paragraph: Sequence[int], number: int) -> Iterator[Sentence]:
     words: list[str] = []
     positions: list[int] = []
+    gaps: list[float] = []
     spoken = page.page.words
     stream = [position for index in paragraph for position in range(page.lines[index].start, page.lines[index].stop)]
     starts = {page.lines[index].start for index in paragraph}
+    apart = page.page.gaps(stream) if is_solid(spoken[position] for position in stream) else []
     for place, position in enumerate(stream):
         word = spoken[position]
         if words and position in starts and re.search(r"[^\W\d_]{2}[-\u00ad]$", words[-1]) and word[:1].islower():
             words[-1] = words[-1][:-1] + word
         else:
             words.append(word)
+            gaps += apart[place : place + 1]
         positions.append(position)
         after = spoken[stream[place + 1]] if place + 1 < len(stream) else ""
-        if _ends(words[-1], after):
-            yield Sentence(tuple(words), tuple(positions), number)
-            words, positions = [], []
+        clause = len(words) >= _LONG_ENOUGH and apart and after and apart[place + 1] > _SPACE
+        if _ends(words[-1], after) or (clause and script_of(word[-1]) in _UNMARKED):
+            yield Sentence(tuple(words), tuple(positions), number, tuple(gaps))
+            words, positions, gaps = [], [], []
     if words:
-        yield Sentence(tuple(words), tuple(positions), number)
+        yield Sentence(tuple(words), tuple(positions), number, tuple(gaps))
 
 
 def _ends(word: str, after: str) -> bool:
+    if _OWN_END.search(word):
+        return True
     if not _END.search(word):
         return False
     if word[-1] == "." and _ABBREVIATION.fullmatch(word.lstrip("([\"'“")) and after:
         return False
-    head = after.lstrip("([\"'“‘«¿¡")
-    return not head or head[0].isupper() or head[0].isdigit() or head[0] in "•–—*" or not core(word)
+    head = after.lstrip("([\"'“‘«¿¡「『（【《")
+    if not head:
+        return True
+    begins = (
+        head[:1].isupper() or head[:1].isdigit() or head[:1] in "•–—*" or (head[0].isalpha() and not has_case(head[0]))
+    )
+    return begins or not core(word)

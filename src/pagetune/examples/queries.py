@@ -17,12 +17,16 @@ from pagetune.examples.drafts import Draft, Notes, QueryWriter
 from pagetune.examples.generic import is_generic
 from pagetune.examples.masks import Masks, structure_masks
 from pagetune.examples.structure import DocumentStructure, collect, study
-from pagetune.examples.words import content_words, fold
+from pagetune.examples.writers.keywords import KeywordWriter
+from pagetune.layout.language import content_words
+from pagetune.layout.words import fold, is_short, letters_of, split
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import QueriesRecipe
 from pagetune.records import Document, Judgement, Page, Query
 
 _WORDS_LEFT = 10  # a page with fewer words left once it is masked cannot be found by anything
+
+_NOT_ITS_OWN = "its queries are those of other documents"
 
 __all__ = ["Draft", "Notes", "QueryWriter", "WrittenQueries", "default_writers", "write_queries"]
 
@@ -32,7 +36,8 @@ class WrittenQueries:
     """What was written: the queries, the pages that answer them, the masks, and what was left out and why.
 
     `masks` hold the structure of every page (headings, captions, running heads); a query's own words are in its
-    `rects`. `dropped` counts each reason over all kinds, `dropped_by_kind` for each kind.
+    `rects`. `dropped` counts each reason over all kinds, `dropped_by_kind` for each kind. `silent` holds the documents
+    of which nothing could be asked, each with its reason.
     """
 
     queries: list[Query] = field(default_factory=list)
@@ -40,6 +45,7 @@ class WrittenQueries:
     masks: Masks = field(default_factory=dict)
     written: dict[str, int] = field(default_factory=dict)
     dropped_by_kind: dict[str, dict[str, int]] = field(default_factory=dict)
+    silent: dict[str, str] = field(default_factory=dict)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -90,21 +96,59 @@ def write_queries(
     dropped: dict[str, Notes] = {writer.kind: Notes() for writer in chosen}
     masks: Masks = {}
     kept: list[tuple[str, Draft]] = []
+    why: dict[str, Counter[str]] = {}
+
+    def draft(document: Document, writers: Sequence[QueryWriter]) -> None:
+        structure = study(document, by_document[document.id])
+        structural = structure_masks(structure)
+        masks.update(structural)
+        for writer in writers:
+            notes = Notes()
+            drafts = _sound(writer.write(structure, collection, notes), structure, structural, known, recipe, notes)
+            kept.extend((document.id, found) for found in drafts)
+            dropped[writer.kind].dropped.update(notes.dropped)
+            why.setdefault(document.id, Counter()).update(notes.dropped)
+
+    read = [document for document in documents if by_document[document.id] and document.status == "read"]
     with progress.task("writing queries", len(pages), "pages") as task:
-        for document in documents:
-            own = by_document.get(document.id, [])
-            if not own or document.status != "read":
-                continue
-            structure = study(document, own)
-            structural = structure_masks(structure)
-            masks.update(structural)
-            for writer in chosen:
-                notes = dropped[writer.kind]
-                drafts = writer.write(structure, collection, notes)
-                kept.extend((document.id, d) for d in _sound(drafts, structure, structural, known, recipe, notes))
-            task.advance(len(own))
-    unambiguous = list(_distinct(kept, dropped))
-    return _assemble(_sample(unambiguous, recipe), masks, dropped)
+        for document in read:
+            draft(document, chosen)
+            task.advance(len(by_document[document.id]))
+    had = {document for document, _ in kept}
+    kept = list(_distinct(kept, dropped))
+    if writers is None and "phrase" in recipe.kinds:
+        asked = {document for document, _ in kept}
+        for document in read:
+            if document.id not in asked:
+                draft(document, [KeywordWriter(recipe.phrases_per_page)])
+        had |= {document for document, _ in kept}
+        kept = list(_distinct(kept, dropped))
+    asked = {document for document, _ in kept}
+    silent = {
+        document.id: _NOT_ITS_OWN
+        if document.id in had
+        else _why_silent(by_document[document.id], why.get(document.id, Counter()))
+        for document in read
+        if document.id not in asked
+    }
+    return _assemble(_sample(kept, recipe), masks, dropped, silent)
+
+
+def _why_silent(pages: Sequence[Page], dropped: Counter[str]) -> str:
+    """Why nothing could be asked of a document; `dropped`: why its drafts went. What is counted comes after a colon."""
+    if not any(page.words for page in pages):
+        return "no words"
+    answers = [page for page in pages if page.kind == "body" and page.duplicate_of is None]
+    if answers:
+        words = sum(len(page.words) for page in answers)
+        told = ", ".join(f"{reason} {count}" for reason, count in dropped.most_common(3))
+        why = f" ({told})" if told else ""
+        return f"too little prose: {words} word{'s'[: words != 1]}{why}"
+    if any(page.duplicate_of for page in pages):
+        return "its pages are copies of others"
+    if all(page.kind == "blank" for page in pages):
+        return "only blank pages, of a few words"
+    return "only pages of contents, lists and index"
 
 
 def _by_document(documents: Sequence[Document], pages: Sequence[Page]) -> dict[str, list[Page]]:
@@ -161,14 +205,14 @@ def _fault(draft: Draft, language: str, masks: Masks, known: dict[str, Page], re
 
 
 def _sayable(text: str) -> bool:
-    """Could a person type this: mostly letters, at least one word of three of them, nothing unprintable?"""
+    """Could a person type this: mostly letters, at least one word that is not short, nothing unprintable?"""
     solid = [character for character in text if not character.isspace()]
-    letters = sum(character.isalpha() for character in solid)
+    letters = letters_of(text)
     odd = any(
         unicodedata.category(character) in ("Co", "Cn", "Cc", "Cs") or character == "\ufffd" for character in text
     )
-    longest = max((sum(map(str.isalpha, word)) for word in text.split()), default=0)
-    return letters >= 0.6 * len(solid) and longest >= 3 and not odd
+    telling = any(not is_short("".join(filter(str.isalpha, word))) for word in split(text))
+    return letters >= 0.6 * len(solid) and telling and not odd
 
 
 def _distinct(drafts: Sequence[tuple[str, Draft]], dropped: dict[str, Notes]) -> Iterator[tuple[str, Draft]]:
@@ -194,9 +238,12 @@ def _sample(drafts: list[tuple[str, Draft]], recipe: QueriesRecipe) -> list[tupl
     return [drafts[position] for position in sorted(chosen)]
 
 
-def _assemble(drafts: Sequence[tuple[str, Draft]], masks: Masks, dropped: dict[str, Notes]) -> WrittenQueries:
+def _assemble(
+    drafts: Sequence[tuple[str, Draft]], masks: Masks, dropped: dict[str, Notes], silent: dict[str, str]
+) -> WrittenQueries:
     written = WrittenQueries(
         masks=masks,
+        silent=silent,
         dropped_by_kind={kind: dict(notes.dropped.most_common()) for kind, notes in dropped.items()},
     )
     counts: Counter[str] = Counter()

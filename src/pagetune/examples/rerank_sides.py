@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pagetune.examples.page_images import Bounds, page_key, page_size
+from pagetune.layout.words import split
 from pagetune.records import Query, Rect
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ class PagePassages:
         passages = self.inputs(query.id, page)
         if self.nearest_first:
             return passages[0]
-        wanted = set(query.text.lower().split())
-        return max(passages, key=lambda passage: len(wanted.intersection(passage.lower().split())))
+        wanted = set(split(query.text.lower()))
+        return max(passages, key=lambda passage: len(wanted.intersection(split(passage.lower()))))
 
 
 class RowPictures:

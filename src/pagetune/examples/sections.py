@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pagetune.examples.layout import LaidDocument
+from pagetune.layout.words import split
 from pagetune.records import Rect
 
 _GOES_ON = 40  # a section goes on on the page where the next one starts if so many words stand above that heading
@@ -46,7 +47,7 @@ def section_answers(laid: LaidDocument, headings: Sequence[Heading], position: i
     below = headings[position + 1] if position + 1 < len(headings) else None
     if len(graded) > 1 and below is not None and below.page != heading.page:
         under = [line for index, line in answers[0].standing() if index > heading.last]
-        if sum(len(line.text.split()) for line in under) < _FEW_WORDS:
+        if sum(len(split(line.text)) for line in under) < _FEW_WORDS:
             graded[0], graded[1] = (graded[0][0], 1), (graded[1][0], 2)
     return graded
 
@@ -69,4 +70,4 @@ def _text_above(laid: LaidDocument, heading: Heading) -> bool:
     if page is None:
         return False
     above = [line for index, line in page.standing() if index < heading.first]
-    return sum(len(line.text.split()) for line in above) >= _GOES_ON
+    return sum(len(split(line.text)) for line in above) >= _GOES_ON

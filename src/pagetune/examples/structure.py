@@ -9,15 +9,16 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from pagetune.examples.generic import is_references
 from pagetune.examples.layout import LaidDocument, lay_out
 from pagetune.examples.prose import Sentence, sentences
 from pagetune.examples.sections import Heading
-from pagetune.examples.words import core
 from pagetune.examples.writers.captions import Caption, find_captions
 from pagetune.examples.writers.headings import find_headings
 from pagetune.examples.writers.outline import find_outlined
+from pagetune.layout.language import core
 from pagetune.records import Document, Page
 
 
@@ -76,12 +77,15 @@ def study(document: Document, pages: Sequence[Page]) -> DocumentStructure:
 
 def _references(laid: LaidDocument, headings: Sequence[Heading]) -> tuple[tuple[tuple[int, int], tuple[int, int]], ...]:
     ordered = sorted(headings, key=lambda heading: (heading.page, heading.first))
-    ends = [(heading.page, heading.first) for heading in ordered[1:]] + [(max(laid.pages, default=0) + 1, 0)]
+    starts = [(heading.page, heading.first) for heading in ordered] + [(max(laid.pages, default=0) + 1, 0)]
     return tuple(
-        ((heading.page, heading.first), end)
-        for heading, end in zip(ordered, ends, strict=True)
+        (start, end)
+        for heading, (start, end) in zip(ordered, pairwise(starts), strict=True)
         if is_references(heading.title)
     )
+
+
+_TELLING_PAGES = 3
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,12 @@ class Collection:
     frequency: Counter[str]
 
     def rarity(self, word: str) -> float:
-        """The inverse document frequency of a folded word, in nats; 0 for a word on every page."""
+        """The inverse document frequency of a folded word, in nats; 0 for a word on every page.
+
+        Of one page or two, where it says nothing, all words have the same.
+        """
+        if self.pages < _TELLING_PAGES:
+            return 1.0
         return math.log((1 + self.pages) / (1 + self.frequency[word]))
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pagetune.layout.words import UNSPACED, split
 from pagetune.pages.lines import Line, lines_of
 from pagetune.pages.running import running_lines
 from pagetune.records import OutlineEntry, Page, PageKind
@@ -21,7 +22,13 @@ BLANK_WORDS = 8
 _CONTENTS = re.compile(
     r"(?:short |brief |detailed |table of )?contents|toc|inhalt|inhaltsverzeichnis|inhaltsübersicht"
     r"|table des matières|sommaire|índice(?: general| geral)?|contenido|tablas? de contenidos?"
-    r"|indice(?: generale)?|sommario|inhoud|inhoudsopgave|sumário|spis treści|innehåll"
+    r"|indice(?: generale)?|sommario|inhoud|inhoudsopgave|sumário|spis treści|innehåll|sisällys(?:luettelo)?|obsah"
+    r"|içindekiler|mục lục|tartalom(?:jegyzék)?|cuprins|daftar isi|目[录錄次]|もくじ|目次|차례|목차|содержание"
+    r"|оглавление"
+    r"|зміст|съдържание|садржај|περιεχόμενα|πίνακας περιεχομένων|(?:ال)?محتويات|المحتويات|فهرس|جدول المحتويات|فهرست"
+    r"|فهرست مطالب|תוכן(?: ה)?עניינים|विषय[- ]?सूची|अनुक्रमणिका|সূচিপত্র|பொருளடக்கம்|విషయ సూచిక|สารบัญ|สารบาญ"
+    r"|ສາລະບານ"
+    r"|មាតិកា|မာတိကာ|სარჩევი|բովանդակություն"
 )
 _LISTS = re.compile(
     r"(?:list|index|table) of (?:\w+ )?(?:figures?|tables?|listings?|algorithms?|examples?|illustrations?|plates?"
@@ -30,19 +37,27 @@ _LISTS = re.compile(
     r"|(?:liste|table) des (?:figures|tableaux|illustrations|listings|algorithmes|abréviations)"
     r"|(?:índice|lista) de (?:figuras|tablas|cuadros|ilustraciones|algoritmos|abreviaturas|tabelas)"
     r"|(?:elenco|indice) delle (?:figure|tabelle)|lijst van (?:figuren|tabellen)"
+    r"|(?:插?[图圖図]|[图圖図]?表|附[图圖図表]|插[图圖])(?:目[录錄次]|清单|一覧|索引)|(?:그림|표) ?(?:목차|차례)"
+    r"|список (?:рисунков|таблиц)"
+    r"|κατάλογος (?:πινάκων|σχημάτων|εικόνων)|(?:قائمة|فهرس|فهرست) (?:الأشكال|الجداول|شکل‌ها|جدول‌ها)"
+    r"|สารบัญ(?:ตาราง|ภาพ|รูป)|danh mục (?:hình|bảng).*|spis (?:rysunków|tabel)|seznam (?:obrázků|tabulek)"
 )
 _INDEXES = re.compile(
     r"(?:\w+ )?index|(?:index|register) of \w+|(?:general|subject|author|name|command) index"
     r"|(?:stichwort|sach|personen|namens?)(?:verzeichnis|register)|register|index alphabétique|índice alfabético"
-    r"|índice analítico|indice analitico|zakenregister"
+    r"|índice analítico|indice analitico|zakenregister|索引|さくいん|색인|찾아보기"
+    r"|(?:предметный |алфавитный )?указатель"
+    r"|(?:алфавітний |предметний )?покажчик|ευρετήριο(?: όρων)?|كشاف|الكشاف|نمایه|מפתח(?: העניינים)?|ดัชนี|dizin"
+    r"|indeks|rejstřík"
 )
 _ARABIC = re.compile(r"[\d]{1,4}")
 _ROMAN = re.compile(r"[ivxlcdm]{1,9}", re.I)
 _CHAPTER_PAGE = re.compile(r"[A-Z\d]{1,3}[-–.]\d{1,3}")
-_GLUED_LEADER = re.compile(r"(?:[.…·_]{4,}|…{2,})\s*(\d{1,4}|[ivxlcdm]{1,9})$", re.I)
+_GLUED_LEADER = re.compile(r"(?:[.…·_．・]{4,}|…{2,})\s*(\d{1,4}|[ivxlcdm]{1,9})$", re.I)
 _SEE = re.compile(r",\s*(?:see|see also|siehe|s\.|voir|véase|vedi|zie)\b", re.I)
 _PAGE_ITEM = re.compile(
-    r"[(\[]?(?:\d{1,4}|[ivxlc]{1,7})(?:(?:[-–—]+|ff?\.?|n)(?:\d{1,4}|[ivxlc]{1,7})?)?[)\]]?[,;.]?", re.I
+    r"[(\[]?(?:\d{1,4}|[ivxlc]{1,7})(?:(?:[-–—]+|ff?\.?|n)(?:\d{1,4}|[ivxlc]{1,7})?)?[)\]]?[,;.，、；،]?",
+    re.I,
 )
 
 
@@ -69,7 +84,7 @@ def classify_pages(pages: Sequence[Page], outline: Sequence[OutlineEntry]) -> li
         body = [line for index, line in enumerate(lines) if index not in running]
         before = kinds[-1] if kinds else "body"
         hint = hints.get(page.number) or _heading(lines)
-        if sum(_is_word(word) for line in body for word in line.text.split()) < BLANK_WORDS:
+        if sum(_is_word(word) for line in body for word in split(line.text)) < BLANK_WORDS:
             kinds.append("blank")
         elif (found := _contents(page, hint, before, position / max(len(pages), 1), len(pages))) is not None:
             kinds.append(found)
@@ -103,7 +118,8 @@ def _heading(lines: Sequence[Line]) -> PageKind | None:
 
 def _named(title: str) -> PageKind | None:
     words = [word for word in title.casefold().split() if not re.fullmatch(r"[\d.]+|[ivxlcdm]+\.?", word)]
-    name = " ".join(words).strip(" .:—-")
+    name = "".join(words) if UNSPACED.search(title) else " ".join(words)
+    name = name.strip(" .:—-：．、《》【】[]")
     if _CONTENTS.fullmatch(name):
         return "contents"
     if _LISTS.fullmatch(name):
@@ -198,7 +214,9 @@ def _plain_contents(entries: Sequence[_Entry], count: int) -> bool:
 def page_list_start(words: Sequence[str]) -> int:
     """Where the page list at the end of an index line begins: the position of its first word; len(words) if none."""
     start = len(words)
-    while start and (words[start - 1] in {",", "–", "-", ";"} or _PAGE_ITEM.fullmatch(words[start - 1])):
+    while start and (
+        words[start - 1] in {",", "–", "-", ";", "，", "、", "،"} or _PAGE_ITEM.fullmatch(words[start - 1])
+    ):
         start -= 1
     while start < len(words) and not any(map(str.isalnum, words[start])):
         start += 1
@@ -219,7 +237,7 @@ def _is_index(lines: Sequence[Line], told: bool, continued: bool, place: float) 
             other += 1
             continue
         entries.append(line)
-        commas += words[start - 1].endswith((",", ";")) or words[start] == ","
+        commas += words[start - 1].endswith((",", ";", "，", "、", "،", "；")) or words[start] == ","
     needed = 4 if told or continued else 15
     if len(entries) < needed or not (told or continued or place >= 0.4):
         return False

@@ -62,7 +62,7 @@ def lines_of(page: Page, *, gap: float = 2.5) -> list[Line]:
             )
         else:
             pieces.append(piece)
-    return [Line(*piece, size=_size(page, piece), text=" ".join(page.words[piece[0] : piece[1]])) for piece in pieces]
+    return [Line(*piece, size=_size(page, piece), text=page.joined(range(piece[0], piece[1]))) for piece in pieces]
 
 
 _Piece = tuple[int, int, float, float, float, float]

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetune.layout.words import spans
 from pagetune.pages.scripts import RIGHT_TO_LEFT, main_script, script_of
 from pagetune.pages.words import Words, no_words
 from pagetune.records import SOURCES
@@ -140,13 +141,11 @@ def _same_line(before: Line, line: Line) -> bool:
 def _words_of(line: Line) -> list[tuple[str, tuple[float, float, float, float]]]:
     text, left, bottom, right, top = line
     ends = np.cumsum([0.0, *map(_breadth, text)])
-    scale, trim = (right - left) / float(ends[-1]), _STAND_OFF * (top - bottom)
-    found = []
-    at = 0
-    for word in text.split(" "):
-        reach = at + len(word)
-        found.append((word, (left + scale * ends[at], bottom + trim, left + scale * ends[reach], top - trim)))
-        at = reach + 1
+    scale, trim = (right - left) / max(float(ends[-1]), 1.0), _STAND_OFF * (top - bottom)
+    found = [
+        (text[start:stop], (left + scale * ends[start], bottom + trim, left + scale * ends[stop], top - trim))
+        for start, stop in spans(text)
+    ]
     return _as_read(found) if main_script(text) in RIGHT_TO_LEFT else found
 
 
@@ -169,6 +168,8 @@ def _as_read(shown: list[Placed]) -> list[Placed]:
 def _breadth(character: str) -> float:
     if unicodedata.east_asian_width(character) in "WF":
         return 2.0
+    if unicodedata.category(character) in ("Mn", "Me"):
+        return 0.0
     if character in _NARROW:
         return 0.6
     return 1.4 if character in _BROAD or character.isupper() else 1.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -36,9 +35,6 @@ class PictureFile:
     """
 
     def __init__(self, path: Path, format: str, max_side: int) -> None:
-        # Sizes are judged here, before any pixel is decoded, so Pillow's own guard is not needed.
-        Image.MAX_IMAGE_PIXELS = None
-        warnings.simplefilter("ignore")
         self._path, self._format, self._max_side = path, format, max_side
         self._sizes: dict[int, tuple[int, int]] = {}
         with self._open() as image:

@@ -14,7 +14,12 @@ _EDGE_LINES = 3  # a running head or foot is among so many lines at the top or t
 _EDGE_SHARE = 0.2  # and within this share of the page's height from its edge
 _SAME_PLACE = 3.0  # points
 _OFTEN = 0.1  # a line further in than the outermost one runs if so many of the pages carry it
-_FOLIO = re.compile(r"\W*(?:page|seite|p\.?)?\W*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of|von|de|sur)\s*\d{1,4})?\W*", re.I)
+_FOLIO = re.compile(
+    r"\W*(?:page|seite|p\.?|第|стр\.?|страница|сторінка|σελ\.?|σελίδα|صفحة|صفحه|الصفحة|עמוד|หน้า|trang|strona|strana|sayfa"
+    r"|sivu|sida|side|पृष्ठ|পৃষ্ঠা|쪽|페이지)?\W*(?:\d{1,4}|[ivxlc]{1,7})\s*(?:页|頁|ページ|쪽|페이지|面)?"
+    r"(?:[\s,，、(（]*(?:/|of|von|de|sur|共|全|из|з|από|من|از|מתוך|จาก|của|z|ze)\s*\d{1,4}\s*(?:页|頁|ページ|쪽|페이지)?)?\W*",
+    re.I,
+)
 
 
 def running_lines(pages: Sequence[Page], lines: Sequence[Sequence[Line]]) -> list[frozenset[int]]:

@@ -1,5 +1,7 @@
 """From a page's text and the boxes of single characters to words, each with its box, type size and line.
 
+A word is what stands between spaces, or what `layout.words` cuts where a script has none.
+
 The text comes whole, as one call; boxes are asked for only at the first and the last character of each word, and the
 size of the type only once for each height of a box. So a page of 450 words costs 1,000 calls, not 3,000.
 """
@@ -14,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetune.layout.words import UNSPACED, cut
 from pagetune.pages.geometry import Frame
 from pagetune.records import SOURCES
 
@@ -143,14 +146,16 @@ def split_words(
 def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[int, int]]]:
     """The words of a text, made plain, and where each begins and ends; `HYPHEN` ends one that a line end has cut."""
     spans = [match.span() for match in _WORD.finditer(text)]
+    if not text.isascii() and UNSPACED.search(text):
+        spans = [(start + a, start + b) for start, stop in spans for a, b in cut(text[start:stop])]
     raws = [text[start:end] for start, end in spans]
     if not spelt and not _UNCLEAN.search(text):
         return raws, spans
     plain: dict[int, str] = {**_CLEAN, **spelt}
     cleaned = [raw.translate(plain) for raw in raws]
     kept = [place for place, word in enumerate(cleaned) if word]
-    cut = "\x02\ufffe\xad"
-    return [cleaned[at] + HYPHEN if raws[at][-1] in cut else cleaned[at] for at in kept], [spans[at] for at in kept]
+    broken = "\x02\ufffe\xad"
+    return [cleaned[at] + HYPHEN if raws[at][-1] in broken else cleaned[at] for at in kept], [spans[at] for at in kept]
 
 
 def _written_down(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
+from collections.abc import Iterator
 
 from pagetune.evaluation.lexical import words_of
+from pagetune.layout.words import is_solid, spans, unwrap
 
 _WORD = re.compile(r"\w\w+")
 
@@ -25,16 +27,15 @@ def snippet(text: str, query: str, span: tuple[int, int] | None = None, length: 
 
 def _densest(text: str, start: int, stop: int, wanted: set[str], length: int) -> int | None:
     """Where the window of `length` characters with the most different wanted words begins; None without any."""
-    stems: dict[str, str] = {}
+    terms: dict[str, set[str]] = {}
     places: list[int] = []
     found: list[str] = []
-    for match in _WORD.finditer(text, start, stop):
-        word = match.group().lower()
-        if word not in stems:
-            stems[word] = next(iter(words_of(word)), "")
-        if stems[word] in wanted:
-            places.append(match.start())
-            found.append(stems[word])
+    for at, word in _words(text, start, stop):
+        if word not in terms:
+            terms[word] = wanted.intersection(words_of(word))
+        for term in terms[word]:
+            places.append(at)
+            found.append(term)
     # The part before the first word found takes a quarter of the window.
     reach = length - length // 4
     best: tuple[int, int, int] | None = None
@@ -45,14 +46,18 @@ def _densest(text: str, start: int, stop: int, wanted: set[str], length: int) ->
     return None if best is None else -best[2]
 
 
+def _words(text: str, start: int, stop: int) -> Iterator[tuple[int, str]]:
+    if is_solid([text[start:stop]]):
+        yield from ((start + at, text[start + at : start + end]) for at, end in spans(text[start:stop]))
+    else:
+        yield from ((match.start(), match.group().lower()) for match in _WORD.finditer(text, start, stop))
+
+
 def _trimmed(text: str, begin: int, end: int) -> str:
     """text[begin:end] without the broken words at its ends, white space collapsed, … where something was left out."""
-    piece = text[begin:end]
-    if begin > 0 and not text[begin - 1].isspace():
-        piece = re.sub(r"^\S*\s", "", piece)
-    if end < len(text) and not text[end].isspace():
-        piece = re.sub(r"\s\S*$", "", piece)
-    shown = " ".join(piece.split())
+    whole = [(start, stop) for start, stop in spans(text) if start >= begin and stop <= end]
+    piece = text[whole[0][0] : whole[-1][1]] if whole else text[begin:end]
+    shown = " ".join(unwrap(piece).split())
     before = "… " if text[:begin].strip() and shown else ""
     after = " …" if text[end:].strip() and shown else ""
     return f"{before}{shown}{after}"

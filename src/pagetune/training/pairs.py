@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.errors import DataError
+from pagetune.layout.words import split
 from pagetune.records import Example, Page, Query, Rect
 
 WORDS_A_TOKEN = 0.7
@@ -112,7 +113,7 @@ class PassageCutter:
         length = self._length(draw)
         if len(shown) <= length:
             return self._text(page, shown, 0, len(shown), length)
-        wanted = set(_stem(text.split()))
+        wanted = set(_stem(split(text)))
         stems = self._stems_of(page)
         gain = np.array([self._weights.get(stems[word], 0.0) if stems[word] in wanted else 0.0 for word in shown])
         total = np.concatenate([[0.0], np.cumsum(gain)])
@@ -138,7 +139,7 @@ class PassageCutter:
         stop = min(stop, len(shown))
         start = max(0, min(start, stop - length))
         stop = min(len(shown), max(stop, start + length))
-        return " ".join(page.words[word] for word in shown[start:stop])
+        return page.joined(shown[start:stop].tolist())
 
     def _stems_of(self, page: Page) -> list[str]:
         if page.id not in self._stems:

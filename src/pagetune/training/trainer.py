@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.layout.words import split
 from pagetune.models.encoding import fingerprint_model
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe
@@ -79,7 +80,7 @@ def fit_model(
         versions=math.ceil(recipe.fit.epochs),
     )
     planned = plan(len(chosen), len(set(pairs.pages)), recipe.fit)
-    words = sum(len(text.split()) for column in pairs.columns().values() for text in column)
+    words = sum(len(split(text)) for column in pairs.columns().values() for text in column)
     evaluator = validation_evaluator(data, pages, words / len(pairs.queries), planned, recipe)
     identity = fingerprint(
         fingerprint_model(model),

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.layout import LaidDocument, LaidPage
-from pagetune.examples.words import content_words, fold, stems, tidy
+from pagetune.layout.language import content_words, stems, tidy
+from pagetune.layout.words import fold, join
 from pagetune.pages.kinds import page_list_start
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
@@ -116,7 +117,7 @@ def read_index(pages: Sequence[LaidPage]) -> Iterator[tuple[LaidPage, IndexEntry
         for column in _columns(page):
             base = min(line.left for line in column)
             for lines in _entries(column):
-                text = re.sub(r"\s+,", ",", " ".join(line.text for line in lines))
+                text = re.sub(r"\s+,", ",", join([line.text for line in lines]))
                 reference = _REFERENCE.search(text)
                 words = (text[: reference.start()] if reference else text).split()
                 begin = page_list_start(words)

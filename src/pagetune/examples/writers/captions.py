@@ -9,25 +9,70 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.layout import LaidPage, follows
-from pagetune.examples.words import fold, tidy
+from pagetune.layout.language import tidy
+from pagetune.layout.words import HAN, KANA, UNSPACED, fold, has_case, join, split
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
 
 if TYPE_CHECKING:
     from pagetune.examples.structure import Collection, DocumentStructure
 
+_NAMES = {
+    "table": (
+        "table tab. tab tabelle tableau tabla cuadro tabella tabela quadro tabel tabell taulukko tabulka "
+        "táblázat tabelul tablica lentelė bảng tablo çizelge таблица табл. таблиця πίνακας جدول الجدول טבלה "
+        "तालिका सारणी সারণি அட்டவணை పట్టిక ตารางที่ ตาราง ຕາຕະລາງທີ តារាងទី តារាង ဇယား ცხრილი աղյուսակ "
+        "ሠንጠረዥ 附表 表格 表 표"
+    ),
+    "chart": (
+        "chart graph diagramm graphique gráfico gráfica grafico wykres graf grafik диаграмма график "
+        "діаграма γράφημα διάγραμμα نمودار แผนภูมิที่ แผนภูมิ 图表 圖表 グラフ 도표"
+    ),
+    "figure": (
+        "figure fig. fig abbildung abb. abb bild figura ilustración figuur scheme schema schéma esquema "
+        "plate map exhibit diagram figur kuva rysunek rys. obrázek obr. ábra slika gambar hình şekil "
+        "рисунок рис. схема малюнок мал. фигура εικόνα σχήμα شكل الشكل صورة شکل تصویر איור תרשים चित्र "
+        "आकृति চিত্র படம் చిత్రం รูปที่ รูป ภาพที่ ภาพ ຮູບທີ រូបភាពទី រូបទី ပုံ სურათი ნახ. նկար ስዕል 插图 "
+        "插圖 附图 附圖 图示 图 圖 図 写真 그림 사진"
+    ),
+    "": (
+        "listing algorithm example box algorithmus übersicht quelltext algorithme encadré code listado "
+        "algoritmo elenco листинг алгоритм 算法 演算法 代码 リスト アルゴリズム 알고리즘"
+    ),
+}
+"""The labels of captions by what they stand at; "" is what is set as text."""
+TYPE_OF_LABEL = {name.rstrip(".").casefold(): kind for kind, names in _NAMES.items() for name in names.split() if kind}
+_BY_LENGTH = sorted(" ".join(_NAMES.values()).split(), key=len, reverse=True)
 _LABEL = re.compile(
-    r"(?P<name>figure|fig\.|fig|table|tab\.|listing|algorithm|example|scheme|plate|chart|exhibit|box|diagram|map|graph"
-    r"|abbildung|abb\.|bild|tabelle|algorithmus|diagramm|schema|übersicht|quelltext"
-    r"|tableau|algorithme|schéma|graphique|encadré|code"
-    r"|figura|tabla|cuadro|gráfico|gráfica|ilustración|listado|algoritmo|esquema|tabella|grafico|elenco|tabela|quadro"
-    r"|figuur|tabel)"
-    r"\s*(?P<number>(?:[A-Z]{1,2}[.-]?)?\d{1,3}(?:[.\-–]\d{1,3}){0,3}[a-z]?|[IVX]{1,5}|[A-Z])"
-    r"(?P<mark>\s*[:.|–—-]|\s*\((?=[a-z]\))|(?=\s|$))\s*",
+    rf"(?P<name>{'|'.join(map(re.escape, _BY_LENGTH))})"
+    # The last: digits for which the type has no letters.
+    r"\s*(?P<number>(?:[A-Z]{1,2}[.-]?)?\d{1,3}(?:[.\-–．]\d{1,3}){0,3}[a-z]?|[IVX]{1,5}|[A-Z]"
+    r"|[一二三四五六七八九十]{1,3}|\ufffd{1,7})"
+    rf"(?P<mark>\s*[:.|–—：．、៖-]|\s*\((?=[a-z]\))|(?=\s|$|[{HAN}{KANA}]))\s*",
     re.I,
 )
+_COLONS = (":", "：", "៖")
+_ENDED = re.compile(r"[.!?。！？।۔؟።။៕։]$")
 _RARE = frozenset({"example", "box", "map", "code", "graph", "chart", "plate", "scheme", "bild", "schema"})
-_CONTINUED = frozenset({"continued", "cont", "cont d", "fortsetzung", "suite", "continuación", "continua", "seguito"})
+_CONTINUED = frozenset(
+    {
+        "continued",
+        "cont",
+        "cont d",
+        "fortsetzung",
+        "suite",
+        "continuación",
+        "continua",
+        "seguito",
+        "续",
+        "續",
+        "続き",
+        "계속",
+        "продолжение",
+        "تابع",
+        "συνέχεια",
+    }
+)
 _MOST_LINES = 8
 _ENOUGH = 4  # words: a longer first sentence is the whole query
 
@@ -85,20 +130,27 @@ def _begins_caption(lines: Sequence[Line], index: int, label: re.Match[str]) -> 
     rest = line.text[label.end() :].strip()
     marked = bool(label["mark"].strip())
     name = label["name"].casefold()
-    if not label["name"][0].isupper() or (name in _RARE and label["mark"].strip() != ":"):
+    if (has_case(name[0]) and not label["name"][0].isupper()) or (
+        name in _RARE and label["mark"].strip() not in _COLONS
+    ):
         return False
-    if label["number"].isalpha() and (not label["number"].isupper() or not marked):
+    if label["number"].isalpha() and has_case(label["number"]) and (not label["number"].isupper() or not marked):
         return False
     if not rest:
         return index + 1 < len(lines) and follows(lines[index + 1], line)
-    if not marked and not (rest[0].isupper() or rest[0] in "“\"'(["):
+    if not marked and not (rest[0].isupper() or rest[0] in "“\"'([「『（《" or not has_case(rest[0])):
         return False
+    glued = not marked and label.end() == label.end("number")
+    if glued and _ENDED.search(line.text):
+        return False  # "图1显示了……。" is a sentence
     above = lines[index - 1] if index else None
     if above is not None and follows(line, above) and abs(line.left - above.left) < 30:
-        in_text = above.bottom - line.bottom < 1.45 * line.size and not re.search(r"[.!?:;”\"]$", above.text)
+        in_text = above.bottom - line.bottom < 1.45 * line.size and not re.search(
+            r"[.!?:;”\"。！？：；।۔؟。።၊။។։]$", above.text
+        )
         if in_text and len(above.text) > 40:
             return False
-        if label["mark"].strip() != ":" and in_text:
+        if label["mark"].strip() not in _COLONS and in_text:
             return False
     return True
 
@@ -114,8 +166,8 @@ def _last_line(page: LaidPage, first: int, right: float) -> int:
         if not close or _LABEL.match(line.text):
             break
         full = above.right >= min(right, widest) - 0.12 * (min(right, widest) - lines[first].left) - 2
-        ended = re.search(r"[.!?]$", above.text) is not None
-        goes_on = line.text[0].islower() or re.search(r"[,;-]$", above.text) is not None
+        ended = _ENDED.search(above.text) is not None
+        goes_on = line.text[0].islower() or re.search(r"[,;，、；،-]$", above.text) is not None
         wraps = above.right >= right - 0.15 * max(right - lines[first].left, 1) and full
         if not (goes_on and not ended) and not wraps and not (full and not ended and _centred(line, lines[first])):
             break
@@ -131,7 +183,7 @@ def _centred(line: Line, first: Line) -> bool:
 
 def _right_edge(lines: Sequence[Line]) -> float:
     """Where the page's long lines end."""
-    ends = sorted(line.right for line in lines if len(line.text) >= 40)
+    ends = sorted(line.right for line in lines if len(line.text) >= (20 if UNSPACED.search(line.text) else 40))
     return ends[len(ends) // 2] if ends else max((line.right for line in lines), default=0.0)
 
 
@@ -141,16 +193,16 @@ def _join(lines: Sequence[Line]) -> str:
         if re.search(r"[^\W\d_]-$", text) and line.text[:1].islower():
             text = text[:-1] + line.text
         else:
-            text = f"{text} {line.text}"
+            text = join([text, line.text])
     return text
 
 
 def _shorten(text: str) -> str:
     """The first sentence of a caption; the next ones too while it has few words."""
-    sentences = re.split(r"(?<=[a-zà-ÿ\d)\]”\"][.!?])\s+(?=[A-ZÀ-Þ“\"(])", text)
+    sentences = re.split(r"(?<=[a-zà-ÿ\d)\]”\"][.!?])\s+(?=[A-ZÀ-Þ“\"(])|(?<=[。！？।۔])\s*(?=.)", text)
     kept = sentences[0]
     for sentence in sentences[1:]:
-        if len(kept.split()) >= _ENOUGH:
+        if len(split(kept)) >= _ENOUGH:
             break
-        kept = f"{kept} {sentence}"
+        kept = join([kept, sentence])
     return tidy(kept)

@@ -12,7 +12,8 @@ from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.generic import is_generic, needs_context
 from pagetune.examples.layout import LaidDocument, LaidPage, follows
 from pagetune.examples.sections import Heading, section_answers
-from pagetune.examples.words import content_words, fold, squash, strip_numbering, tidy
+from pagetune.layout.language import content_words, squash, strip_numbering, tidy
+from pagetune.layout.words import HAN, KANA, UNSPACED, fold, is_short, join, letters_of, split
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
 
@@ -25,7 +26,10 @@ _MOST_WORDS = 16
 _MOST_LINES = 3
 _EVERYWHERE = 4  # the same words in large type more often than this are part of a design, not headings
 _SHORT_DOCUMENT = 8  # pages; in a longer one, a size of type that is used once is not that of headings
-_NUMBERED = re.compile(r"(?:\d{1,2}|[A-Z])(?:\.\d{1,2}){1,4}\.?\s+[^\W\d_].{2,}")
+_NUMBERED = re.compile(
+    rf"(?:\d{{1,2}}|[A-Z])(?:\.\d{{1,2}}){{1,4}}\.?(?:\s+|(?=[{HAN}{KANA}]))[^\W\d_].{{2,}}"
+    r"|第\s*[\d〇一二三四五六七八九十百]{1,4}\s*[章节節].{2,}|[一二三四五六七八九十]{1,3}、.{2,}|제\s*\d{1,3}\s*[장절].{2,}"
+)
 
 
 @dataclass(frozen=True)
@@ -127,7 +131,7 @@ def _on_page(page: LaidPage, body_size: float, used: set[int]) -> Iterator[Headi
         while index < len(lines) and index - first < _MOST_LINES and _goes_on(lines, first, index, body_size):
             index += 1
         last = index - 1
-        title = " ".join(row.text for row in lines[first : last + 1])
+        title = join([row.text for row in lines[first : last + 1]])
         if not _reads_as_heading(title) or not _text_below(page, last, line.size, body_size):
             continue
         rects = words_rects(page.page, range(line.start, lines[last].stop))
@@ -139,7 +143,11 @@ def _stands_out(page: LaidPage, index: int, body_size: float) -> bool:
     line = page.lines[index]
     if line.size >= _LARGER * body_size:
         return True
-    if line.size < 0.97 * body_size or not _NUMBERED.fullmatch(line.text) or line.text.endswith((".", ",", ";", ":")):
+    if (
+        line.size < 0.97 * body_size
+        or not _NUMBERED.fullmatch(line.text)
+        or line.text.endswith((".", ",", ";", ":", "。", "，", "；", "："))
+    ):
         return False
     above = page.lines[index - 1] if index else None
     below = page.lines[index + 1] if index + 1 < len(page.lines) else None
@@ -155,16 +163,18 @@ def _goes_on(lines: Sequence[Line], first: int, index: int, body_size: float) ->
 
 
 def _reads_as_heading(title: str) -> bool:
-    words = title.split()
-    letters = sum(character.isalpha() for character in title)
-    spaced = sum(len(word) == 1 for word in words) > 0.5 * len(words)  # letters of a figure, not of a line
+    words = split(title)
+    letters = letters_of(title)
+    # Letters of a figure, not of a line.
+    spaced = sum(len(word) == 1 and not UNSPACED.match(word) for word in words) > 0.5 * len(words)
     return (
         1 <= len(words) <= _MOST_WORDS
-        and letters >= 3
+        and not is_short(title)
+        and letters >= min(3, len(title))
         and letters >= 0.6 * len(title.replace(" ", ""))
         and not spaced
-        and not title.endswith((".", ",", ";"))
-        and title[0] not in ",.;)]}–-"
+        and not title.endswith((".", ",", ";", "。", "，", "、", "；", "।", "،", "؛"))
+        and title[0] not in ",.;)]}–-，。、；）】」』》"
         and not re.search(r"[{}\\=<>_^].*[{}\\=<>_^]|://|[\ue000-\uf8ff]", title)
     )
 
@@ -172,5 +182,5 @@ def _reads_as_heading(title: str) -> bool:
 def _text_below(page: LaidPage, last: int, size: float, body_size: float) -> bool:
     """Some body type stands below a heading on its page; large words inside a figure have none close by."""
     below = [line for index, line in page.standing() if index > last][:4]
-    words = sum(len(line.text.split()) for line in below if line.size <= max(0.95 * size, body_size * 1.05))
+    words = sum(len(split(line.text)) for line in below if line.size <= max(0.95 * size, body_size * 1.05))
     return words >= 8

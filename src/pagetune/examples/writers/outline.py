@@ -11,7 +11,8 @@ from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.generic import is_generic, needs_context
 from pagetune.examples.layout import LaidDocument, LaidPage
 from pagetune.examples.sections import Heading, section_answers
-from pagetune.examples.words import content_words, fold, squash, strip_numbering, tidy
+from pagetune.layout.language import content_words, squash, strip_numbering, tidy
+from pagetune.layout.words import fold, join
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import OutlineEntry, QueryKind
 
@@ -132,4 +133,4 @@ def _match(lines: Sequence[Line], first: int, wanted: set[str]) -> tuple[int, ra
 
 
 def _numbered(lines: Sequence[Line], wanted: set[str]) -> bool:
-    return squash(strip_numbering(" ".join(line.text for line in lines))) in wanted
+    return squash(strip_numbering(join([line.text for line in lines]))) in wanted

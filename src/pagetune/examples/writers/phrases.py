@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import random
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
-from pagetune.examples.words import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
 from pagetune.examples.writers.sentences import is_whole, weights_of
+from pagetune.layout.language import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
+from pagetune.layout.words import is_short, join, letters_of
 from pagetune.pages.lines import words_rects
-from pagetune.records import QueryKind
+from pagetune.records import Page, QueryKind
 
 if TYPE_CHECKING:
     from pagetune.examples.structure import Collection, DocumentStructure
@@ -62,17 +62,27 @@ class PhraseWriter:
             best = _key_phrases(number, on_page[number], phrases, rating, collection)[:half]
             for phrase in best:
                 occurrence = phrases[phrase][number][0]
-                text = " ".join(bare(page.page.words[position]) for position in occurrence)
+                text = _typed([page.page.words[position] for position in occurrence], page.page.gaps(occurrence))
                 answers = tuple((where, 2 if where == number else 1) for where in sorted(phrases[phrase]))
                 yield Draft(text, "phrase", number, words_rects(page.page, occurrence), answers)
             generator = random.Random(f"{self.seed} {number}")
             others = _in_turn(
-                _key_words(prose[number], collection, language, generator),
+                _key_words(page.page, prose[number], collection, language, generator),
                 _spans(prose[number], language, generator),
                 generator,
             )
             for text, positions in others[: self.per_page - len(best)]:
                 yield Draft(text, "phrase", number, words_rects(page.page, positions), ((number, 2),))
+
+
+def _open(word: str) -> bool:
+    """Whether a word ends in a letter, so that what follows may belong to it."""
+    return word[-1].isalnum() or word[-1] in "_'’-" or letters_of(word[-1]) == 1
+
+
+def _typed(words: Sequence[str], gaps: Sequence[float]) -> str:
+    """Words as somebody types them into a search box: without the marks around them."""
+    return join([bare(word) for word in words], gaps)
 
 
 _Occurrences = dict[str, dict[str, list[tuple[int, ...]]]]
@@ -90,10 +100,10 @@ def _phrases(prose: dict[str, list[Sentence]], language: str) -> _Occurrences:
             run: list[int] = []
             for place, word in enumerate(sentence.words):
                 plain = core(word)
-                if not is_wordlike(word) or plain in stops or len(plain) < 3:
+                if not is_wordlike(word) or plain in stops or is_short(plain):
                     run = []
                     continue
-                if run and re.search(r"[^\w'’-]$", sentence.words[place - 1]):
+                if run and not _open(sentence.words[place - 1]):
                     run = []
                 if not word[0].isalnum():
                     run = []
@@ -145,7 +155,7 @@ def _key_phrases(
 
 
 def _key_words(
-    spoken: Sequence[Sentence], collection: Collection, language: str, generator: random.Random
+    page: Page, spoken: Sequence[Sentence], collection: Collection, language: str, generator: random.Random
 ) -> list[tuple[str, tuple[int, ...]]]:
     """From each passage of the page two to four of its most telling words, in their order; long passages first."""
     passages: dict[int, list[Sentence]] = defaultdict(list)
@@ -167,8 +177,8 @@ def _key_words(
             best.setdefault(stems([word], language)[0], first[word])
         places = sorted([*best.values()][: generator.randint(2, 4)])
         if len(places) >= 2:
-            text = " ".join(bare(words[place]) for place in places)
-            found.append((text, tuple(positions[place] for place in places)))
+            taken = [positions[place] for place in places]
+            found.append((_typed([words[place] for place in places], page.gaps(taken)), tuple(taken)))
     return found
 
 
@@ -181,13 +191,13 @@ def _spans(spoken: Sequence[Sentence], language: str, generator: random.Random) 
     for sentence in whole[:_SPANS]:
         length = generator.randint(3, min(10, len(sentence.words) - 2))
         start = generator.randrange(len(sentence.words) - length + 1)
-        words = [*sentence.words[start : start + length]]
-        while words and core(words[0]) in stops:
-            words.pop(0)
-        while words and core(words[-1]) in stops:
-            words.pop()
-        if len(words) >= 3:
-            found.append((tidy(" ".join(words)), sentence.positions))
+        stop = start + length
+        while start < stop and core(sentence.words[start]) in stops:
+            start += 1
+        while start < stop and core(sentence.words[stop - 1]) in stops:
+            stop -= 1
+        if stop - start >= 3:
+            found.append((tidy(sentence.part(start, stop)), sentence.positions))
     return found
 
 

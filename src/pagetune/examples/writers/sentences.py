@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
-from pagetune.examples.words import core, is_prose, is_wordlike, stop_words, tidy
+from pagetune.layout.language import core, is_prose, is_wordlike, stop_words, tidy
+from pagetune.layout.words import has_case, is_short, letters_of
 from pagetune.pages.lines import words_rects
 from pagetune.records import QueryKind
 
 if TYPE_CHECKING:
     from pagetune.examples.structure import Collection, DocumentStructure
 
+_PLAIN = ",.;:'’-()，。、；：（）「」।॥،؛؟۔።፣၊။។"
+"""Marks of prose, beside those that are rare in it."""
 _SHORTEST, _LONGEST = 6, 30  # words of a key sentence
 _TELLING = 4  # words of a key sentence that are no stop words, at least
 
@@ -66,12 +69,14 @@ def _without_labels(text: str) -> str:
 
 def is_whole(sentence: Sentence, language: str) -> bool:
     """A whole sentence of prose, that stands by itself: it neither begins nor ends in the middle."""
-    first, last = sentence.words[0], sentence.words[-1]
+    first = sentence.words[0]
     text = sentence.text
-    symbols = sum(not (character.isalpha() or character.isspace() or character in ",.;:'’-()") for character in text)
+    spaces = sum(character.isspace() or character in _PLAIN for character in text)
+    symbols = len(text) - letters_of(text) - spaces
+    head = first.lstrip("“\"'(‘«¿¡「『（【《")[:1]
     return (
-        first.lstrip("“\"'(‘«¿¡")[:1].isupper()
-        and re.search(r"[.!?][\"'”’)»]*$", last) is not None
+        (head.isupper() or (head.isalpha() and not has_case(head)))
+        and sentence.whole
         and symbols <= 0.06 * len(text)
         and is_prose(sentence.words, language)
     )
@@ -101,5 +106,5 @@ def weights_of(words: Iterator[str] | Sequence[str], collection: Collection, lan
     return {
         word: (1 + math.log(times)) * collection.rarity(word)
         for word, times in counts.items()
-        if word not in stops and len(word) > 2
+        if word not in stops and not is_short(word)
     }

@@ -1,0 +1,267 @@
+"""What a word is, script by script: where a text is cut into words, how words become a text again, how they fold.
+
+A word is what stands between two spaces, with the marks around it. Chinese, Japanese, Thai, Lao, Khmer and Burmese
+write no spaces: there the dictionaries of ICU say where words end (UAX 29), and a mark goes with the word before it,
+an opening one with the word after. Tibetan is cut at the dots between its syllables.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+
+HAN = "\u3005-\u3007\u3021-\u3029\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+KANA = "\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u31f0-\u31ff\uff66-\uff9f"
+STACKED = (
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e50-\u0e59\u0e81-\u0edf\u1000-\u1049\u1050-\u109f\ua9e0-\ua9fe\uaa60-\uaa7f"
+    "\u1780-\u17d3\u17d7\u17dc-\u17e9"
+)
+"""Thai, Lao, Burmese and Khmer: no spaces, and marks above and below."""
+TIBETAN = "\u0f00-\u0fff"
+HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97c\uac00-\ud7fb"
+_SOLID = f"{HAN}{KANA}{STACKED}{TIBETAN}"
+"""Characters of scripts that write no spaces."""
+_SOLID_MARKS = (
+    "\u3001-\u3004\u3008-\u3020\u3030\u30fb\uff01-\uff0f\uff1a-\uff20\uff3b-\uff65\u2010-\u2027\u2030-\u203b"
+    "\u104a-\u104f\u17d4-\u17da"
+)
+"""Their marks, and those that they share with Latin type."""
+
+OTHER = re.compile("[\u0300-\u1dff\u200c\u200d\u2c80-\ua71f\ua800-\ufaff\ufb13-\U0010ffff]")
+"""What Latin text without marks of its own has none of."""
+UNSPACED = re.compile(f"[{_SOLID}]")
+_FACING = re.compile(f"[{_SOLID}{_SOLID_MARKS}]")
+_WIDE = re.compile(f"[{HAN}{KANA}{_SOLID_MARKS}]")
+_SYLLABIC = re.compile(f"[{HAN}{KANA}{HANGUL}]")
+_TOKEN = re.compile(r"[^\s\u200b]+")
+_RUNS = re.compile(f"(?P<run>[{HAN}{KANA}{STACKED}]+)|(?P<syllables>[{TIBETAN}]+)|[^{_SOLID}]+")
+_SYLLABLE = re.compile("[^\u0f0b-\u0f14]+[\u0f0b-\u0f14]*|[\u0f0b-\u0f14]+")
+_FOUR = re.compile(f"[{HAN}]{{4}}")
+_WRAPPED = re.compile(f"(?<=[{HAN}{KANA}{STACKED}])\r?\n(?=[{HAN}{KANA}{STACKED}])")
+_THAI_AM, _LAO_AM = re.compile("\u0e4d([\u0e48-\u0e4b]?)\u0e32"), re.compile("\u0ecd([\u0ec8-\u0ecb]?)\u0eb2")
+_PERSIAN_PART = re.compile("(?<=[\u0620-\u06d3])\u200c(?=[\u0620-\u06d3])")
+_SAME = {
+    **dict.fromkeys("أإآٱ", "ا"),
+    **dict.fromkeys("ىیےئ", "ي"),
+    **dict.fromkeys("ۂۀہھە", "ه"),
+    **{"ک": "ك", "ؤ": "و", "ς": "σ", "ё": "е", "ँ": "ं", "ৎ": "ত্", "ഩ": "ന"},
+    **{"ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്"},
+}
+"""Letters and what they fold to; the last are Malayalam's letters without a vowel, which are written in two ways."""
+_SPACE, _SPACE_OF_HAN = 0.12, 0.4
+"""Sizes of type: a wider gap beside a word of such a script is a space; type that is spaced out is set wider."""
+
+_BLOCKS = (
+    *((0x0, ""), (0x41, "latin"), (0x370, "greek"), (0x400, "cyrillic"), (0x530, "armenian"), (0x590, "hebrew")),
+    *((0x600, "arabic"), (0x700, "syriac"), (0x750, "arabic"), (0x780, "thaana"), (0x7C0, "nko"), (0x800, "")),
+    *((0x860, "arabic"), (0x900, "devanagari"), (0x980, "bengali"), (0xA00, "gurmukhi"), (0xA80, "gujarati")),
+    *((0xB00, "oriya"), (0xB80, "tamil"), (0xC00, "telugu"), (0xC80, "kannada"), (0xD00, "malayalam")),
+    *((0xD80, "sinhala"), (0xE00, "thai"), (0xE80, "lao"), (0xF00, "tibetan"), (0x1000, "burmese")),
+    *((0x10A0, "georgian"), (0x1100, "hangul"), (0x1200, "ethiopic"), (0x13A0, ""), (0x1780, "khmer"), (0x1800, "")),
+    *((0x1C80, "cyrillic"), (0x1C90, "georgian"), (0x1CC0, ""), (0x1E00, "latin"), (0x1F00, "greek"), (0x2000, "")),
+    *((0x2C60, "latin"), (0x2C80, ""), (0x2D00, "georgian"), (0x2D30, ""), (0x2D80, "ethiopic")),
+    *((0x2DE0, "cyrillic"), (0x2E00, ""), (0x3005, "han"), (0x3008, ""), (0x3021, "han"), (0x302A, "")),
+    *((0x3041, "kana"), (0x3100, ""), (0x3131, "hangul"), (0x3190, ""), (0x31F0, "kana"), (0x3200, "")),
+    *((0x3400, "han"), (0xA000, ""), (0xA640, "cyrillic"), (0xA6A0, ""), (0xA720, "latin"), (0xA800, "")),
+    *((0xA8E0, "devanagari"), (0xA900, ""), (0xA960, "hangul"), (0xA980, ""), (0xA9E0, "burmese"), (0xAA00, "")),
+    *((0xAA60, "burmese"), (0xAA80, ""), (0xAB00, "ethiopic"), (0xAB30, "latin"), (0xAB70, ""), (0xAC00, "hangul")),
+    *((0xD800, ""), (0xF900, "han"), (0xFB00, "latin"), (0xFB13, "armenian"), (0xFB1D, "hebrew"), (0xFB50, "arabic")),
+    *((0xFE00, ""), (0xFE70, "arabic"), (0xFEFF, ""), (0xFF21, "latin"), (0xFF5B, ""), (0xFF66, "kana")),
+    *((0xFFA0, "hangul"), (0xFFE0, ""), (0x1B000, "kana"), (0x1B170, ""), (0x20000, "han"), (0x323B0, "")),
+)
+_STARTS = [start for start, _ in _BLOCKS]
+
+
+def script_of(character: str) -> str:
+    """The script of a letter ("latin", "han", "kana", "hangul", "arabic" …) by its block; "" for what is of none."""
+    return _BLOCKS[bisect_right(_STARTS, ord(character)) - 1][1]
+
+
+def letters_of(text: str) -> int:
+    """How many letters a text has, and marks upon them."""
+    return sum(character.isalpha() or unicodedata.category(character)[0] == "M" for character in text)
+
+
+def is_short(word: str) -> bool:
+    """Whether a word of so few letters says little: less than three, or two where a character is a syllable."""
+    return len(word) < (2 if _SYLLABIC.match(word) else 3)
+
+
+def has_case(text: str) -> bool:
+    """Whether it has a letter of a script that begins sentences and names with capitals."""
+    return any(character.lower() != character.upper() and script_of(character) != "georgian" for character in text)
+
+
+# Cutting ------------------------------------------------------------------------------------------------------------
+
+
+def split(text: str) -> list[str]:
+    """The words of a text as a reader counts them, with the marks around them: `str.split` where spaces part words."""
+    if text.isascii() or not UNSPACED.search(text):
+        return text.split()
+    return [text[start:stop] for start, stop in spans(text)]
+
+
+def spans(text: str) -> list[tuple[int, int]]:
+    """Where the words of a text stand: [start, stop) of each."""
+    found: list[tuple[int, int]] = []
+    for token in _TOKEN.finditer(text):
+        found.extend((token.start() + start, token.start() + stop) for start, stop in cut(token.group()))
+    return found
+
+
+def cut(token: str) -> list[tuple[int, int]]:
+    """The words of what stands between two spaces: [start, stop) of each, with nothing left out between them."""
+    if token.isascii() or not UNSPACED.search(token):
+        return [(0, len(token))]
+    cores = [*_cores(token)]
+    if not cores:
+        return [(0, len(token))]
+    edges = [0]
+    for (_, stop), (start, _) in pairwise(cores):
+        while start > stop and _opens(token[start - 1]):
+            start -= 1
+        edges.append(start)
+    edges.append(len(token))
+    return [*pairwise(edges)]
+
+
+def _cores(token: str) -> Iterator[tuple[int, int]]:
+    """The words of a token without the marks around them."""
+    for part in _RUNS.finditer(token):
+        at = part.start()
+        if part["run"]:
+            for length in _segments(part.group()):
+                yield at, at + length
+                at += length
+        elif part["syllables"]:
+            for syllable in _SYLLABLE.finditer(part.group()):
+                if any(map(str.isalnum, syllable.group())):
+                    yield at + syllable.start(), at + syllable.end()
+        else:
+            solid = [place for place, character in enumerate(part.group()) if character.isalnum()]
+            if solid:
+                yield at + solid[0], at + solid[-1] + 1
+
+
+@lru_cache(maxsize=1 << 14)
+def _segments(run: str) -> tuple[int, ...]:
+    """The lengths of the words of a run of one such script, in characters, as ICU's dictionaries part them.
+
+    Four Han characters that a dictionary has as one word are two words of two, as their like are that it does not have.
+    """
+    from icu4py.breakers import WordBreaker
+
+    # Iterated for its strings: the positions that it can give count UTF-16 units.
+    words = WordBreaker(run, "root")
+    return tuple(length for word in words for length in ((2, 2) if _FOUR.fullmatch(word) else (len(word),)))
+
+
+def _opens(character: str) -> bool:
+    return unicodedata.category(character) in ("Ps", "Pi", "Sc")
+
+
+# Joining ------------------------------------------------------------------------------------------------------------
+
+
+def is_solid(words: Iterable[str]) -> bool:
+    """Whether there is a character of a script without spaces in them."""
+    text = "".join(words)
+    return not text.isascii() and UNSPACED.search(text) is not None
+
+
+def join(words: Sequence[str], gaps: Sequence[float] | None = None) -> str:
+    """Words as one line of text: a space between two, but none where their script writes none.
+
+    `gaps` has the distance of each word from the one before in sizes of type (the first one's is not looked at), NaN
+    where a line ends between them, infinity where words between them are left out; without them the scripts decide.
+    """
+    if not is_solid(words):
+        return " ".join(words)
+    parts = [*words[:1]]
+    for place in range(1, len(words)):
+        gap = float("nan") if gaps is None else gaps[place]
+        parts.append("" if _together(words[place - 1], words[place], gap) else " ")
+        parts.append(words[place])
+    return "".join(parts)
+
+
+def _together(before: str, after: str, gap: float) -> bool:
+    """Whether two words stand together without a space."""
+    left, right = before[-1:], after[:1]
+    if not (UNSPACED.match(left) or UNSPACED.match(right)):
+        return False
+    if gap != gap:  # NaN: nobody measured it
+        return bool(_FACING.match(left) and _FACING.match(right))
+    return gap < (_SPACE_OF_HAN if _WIDE.match(left) and _WIDE.match(right) else _SPACE)
+
+
+def unwrap(text: str) -> str:
+    """A text without the line ends that stand between two characters of a script without spaces."""
+    return text if text.isascii() else _WRAPPED.sub("", text)
+
+
+# Folding ------------------------------------------------------------------------------------------------------------
+
+
+def fold(text: str) -> str:
+    """The same words typed differently fold to the same text: case, ligatures, vowel signs, punctuation, spaces."""
+    if not OTHER.search(text):
+        return " ".join(re.findall(r"\w+", unicodedata.normalize("NFKC", text).casefold()))
+    plain = unwrap(normal(text))
+    words = (match.group() for match in word_pattern().finditer(plain))
+    if not UNSPACED.search(plain):
+        return " ".join(words)
+    return " ".join(word[start:stop] for word in words for start, stop in cut(word))
+
+
+def normal(text: str, case: Callable[[str], str] = str.casefold) -> str:
+    """A text in one spelling: NFKC, one case, the digits of all scripts as 0 to 9, and what the search engines of a
+    script fold: Arabic and Hebrew without vowel signs, one alef, yeh, kaf and heh; Greek without accents; Devanagari
+    without nukta; no joiners and variation selectors (where one parts the endings of a Persian word, a space)."""
+    folded = case(unicodedata.normalize("NFKC", text))
+    if folded.isascii():
+        return folded
+    # NFKC takes the Thai and the Lao vowel AM apart, and the dictionaries have it whole.
+    folded = _LAO_AM.sub("\\1\u0eb3", _THAI_AM.sub("\\1\u0e33", _PERSIAN_PART.sub(" ", folded)))
+    return folded.translate(_table())
+
+
+@lru_cache(maxsize=1)
+def word_pattern() -> re.Pattern[str]:
+    """A word: letters, digits and underscores with the marks on them, of which `re` knows nothing."""
+    return re.compile(f"\\w[\\w{marks()}]*")
+
+
+@lru_cache(maxsize=1)
+def marks() -> str:
+    """The combining marks (categories Mn, Mc and Me) as the inside of a character class."""
+    found: list[list[int]] = []
+    for code in (*range(0x300, 0x20000), *range(0xE0100, 0xE01F0)):
+        if unicodedata.category(chr(code))[0] == "M":
+            if found and found[-1][1] == code - 1:
+                found[-1][1] = code
+            else:
+                found.append([code, code])
+    return "".join(f"{chr(start)}-{chr(stop)}" for start, stop in found)
+
+
+@lru_cache(maxsize=1)
+def _table() -> dict[int, str | int | None]:
+    """What `normal` puts in the place of single characters."""
+    table: dict[int, str | int | None] = {}
+    for code in range(0x370, 0x20000):
+        character = chr(code)
+        digit = unicodedata.decimal(character, None)
+        if digit is not None:
+            table[code] = str(digit)
+        elif script_of(character) == "greek":
+            table[code] = unicodedata.normalize("NFD", character)[0]
+        elif script_of(character) in ("arabic", "hebrew") and unicodedata.category(character) == "Mn":
+            table[code] = None
+    table |= dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x200C, 0x200D, 0x640, 0x93C))
+    return table | str.maketrans(_SAME)
