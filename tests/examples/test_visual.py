@@ -515,8 +515,3 @@ def test_tables_as_spreadsheets_save_them(folder: Path, encoding: str, name: str
     content = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows())
     (folder / "t.jsonl").write_bytes(content.encode(encoding))
     assert load_train_set(DatasetRecipe(train=str(folder / "t.jsonl"))).dataset["query"][2] == rows()[2]["query"]
-
-
-def test_ids_of_whole_numbers_in_a_column_with_gaps(tmp_path: Path) -> None:
-    place = beir(tmp_path / "set", qrels={"query-id": [1.0, 2.0, 2.0], "corpus-id": [10.0, 11.0, 12.0]})
-    assert load_eval_set(DatasetRecipe(eval=str(place))).qrels == {"1": {"10": 1}, "2": {"11": 2}}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import struct
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -204,6 +206,19 @@ GREY = np.tile(np.linspace(0, 1, 60), (40, 1))
 def test_grey_of_any_depth_goes_from_black_to_white(tmp_path: Path, format: str, values: np.ndarray) -> None:
     shown = np.asarray(opened(saved(Image.fromarray(values), format.upper()), tmp_path, format).render(0).convert("L"))
     assert np.abs(shown - GREY * 255).max() < 3
+
+
+def test_colours_of_16_bits(tmp_path: Path) -> None:
+    colours = np.asarray(drawing((60, 40))).astype(">u2") * 257
+    lines = b"".join(b"\0" + line.tobytes() for line in colours)
+    content = b"\x89PNG\r\n\x1a\n"
+    for kind, data in (
+        (b"IHDR", struct.pack(">IIBBBBB", 60, 40, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(lines)),
+        (b"IEND", b""),
+    ):
+        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+    assert apart(opened(content, tmp_path, "png").render(0), drawing((60, 40))) < 1
 
 
 def test_values_that_are_no_numbers_spoil_nothing(tmp_path: Path) -> None:

@@ -154,8 +154,6 @@ def _cells(rows: Rows, *columns: str) -> dict[str, list[Any]]:
 
 def _id(value: Any, rows: Rows, row: int, column: str) -> str:
     """An id as text; ViDoRe numbers its queries and pages. Raises DataError for one that is neither."""
-    if isinstance(value, float) and value.is_integer():  # A column of whole numbers in which some were missing.
-        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not value.strip():

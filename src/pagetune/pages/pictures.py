@@ -48,7 +48,7 @@ class PictureFile:
         """Width and height in pixels of page `index` as it is shown (its EXIF orientation applied)."""
         if index not in self._sizes:
             with self._frame(index) as image:
-                self._sizes[index] = self._shown_size(image)
+                self._sizes[index] = self._judged_size(image)
         return self._sizes[index]
 
     def render(self, index: int, long_side: int | None = None, max_pixels: int | None = None) -> Image.Image:
@@ -76,16 +76,13 @@ class PictureFile:
             image.seek(self._frames[index])
             yield image
 
-    def _shown_size(self, image: Image.Image) -> tuple[int, int]:
-        size = image.size
-        if self._format == "tiff":  # Its size is turned already, if the orientation stands where Pillow looks first.
-            tags: Any = image
-            size = int(tags.tag_v2[_WIDTH]), int(tags.tag_v2[_LENGTH])
-        if min(size) < 1:
-            raise DocumentRefused(f"picture of {size[0]} x {size[1]} pixels")
-        if max(size) > self._max_side:
-            raise DocumentRefused(f"picture of {size[0]} x {size[1]} pixels, above max_image_side={self._max_side}")
-        return size[::-1] if _orientation(image) in _TURNED else size
+    def _judged_size(self, image: Image.Image) -> tuple[int, int]:
+        width, height = shown_size(image)
+        if min(width, height) < 1:
+            raise DocumentRefused(f"picture of {width} x {height} pixels")
+        if max(width, height) > self._max_side:
+            raise DocumentRefused(f"picture of {width} x {height} pixels, above max_image_side={self._max_side}")
+        return width, height
 
 
 def _frames(image: Image.Image) -> list[int]:
@@ -97,6 +94,15 @@ def _frames(image: Image.Image) -> list[int]:
         if not int(frames.tag_v2.get(_SUBFILE, 0)) & 5:
             found.append(index)
     return found or [*range(frames.n_frames)]
+
+
+def shown_size(image: Image.Image) -> tuple[int, int]:
+    """Width and height of what `upright` makes of an image just opened; nothing is decoded."""
+    width, height = image.size
+    tags = getattr(image, "tag_v2", {})
+    if _WIDTH in tags:  # The size of a TIFF is turned already, if its orientation stands where Pillow looks first.
+        width, height = int(tags[_WIDTH]), int(tags[_LENGTH])
+    return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 def upright(image: Image.Image) -> Image.Image:

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -329,8 +330,9 @@ def main() -> None:
     arena = Arena(shared) if shared >= 0 else None
     _limit_memory(megabytes)
     keep_freed_memory()
-    # The sizes of pictures are judged by read.max_image_side before any pixel is decoded: no need of Pillow's own guard.
+    # Pictures' sizes are judged before any pixel is decoded, so Pillow's own guard is not needed.
     Image.MAX_IMAGE_PIXELS = None
+    warnings.simplefilter("ignore")
     serve(socket.socket(fileno=handle), arena)
     os._exit(0)
 
