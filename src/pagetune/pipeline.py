@@ -46,24 +46,24 @@ EVALUATE_KEYS = (
     *("fit.matryoshka", "model"),
 )
 STAGES = (
-    Stage("read", 1, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
-    Stage("queries", 1, ("read",), ("queries", "splits"), ("data/queries",)),
-    Stage("mine", 1, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
+    Stage("read", 2, (), ("read",), ("pages/pages.parquet", "pages/documents.parquet")),
+    Stage("queries", 2, ("read",), ("queries", "splits"), ("data/queries",)),
+    Stage("mine", 2, ("read", "queries"), ("model", "mine"), ("negatives/examples.parquet",)),
     Stage("fit", 2, ("read", "queries", "mine"), ("model", "lora", "fit"), ("model/modules.json",)),
     Stage(
         "evaluate",
-        4,
+        5,
         ("read", "queries", "fit"),
         EVALUATE_KEYS,
         ("runs/evaluate/metrics.json",),
     ),
-    Stage("index", 1, ("read", "fit"), ("index", "evaluate.depth", "evaluate.fusion_weight", "model"), ("index",)),
+    Stage("index", 2, ("read", "fit"), ("index", "evaluate.depth", "evaluate.fusion_weight", "model"), ("index",)),
 )
 NAMES = tuple(stage.name for stage in STAGES)
 
 DATASET_STAGES = (
     Stage("fit", 2, (), ("dataset", "model", "lora", "fit"), ("model/modules.json",)),
-    Stage("evaluate", 5, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
+    Stage("evaluate", 6, ("fit",), ("dataset", *EVALUATE_KEYS), ("runs/evaluate/metrics.json",)),
 )
 """Where the recipe names a dataset of page images there are no documents: nothing to read, to write or to mine."""
 

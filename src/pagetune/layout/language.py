@@ -43,6 +43,11 @@ _OF_SCRIPT = {
 _UNKNOWN = {"arabic": "und-Arab", "devanagari": "und-Deva", "cyrillic": "und-Cyrl"}
 """A language of a script that several have, where no stop words tell which (BCP 47)."""
 _LISTLESS = {code for codes in _OF_SCRIPT.values() for code in codes} | {*_UNKNOWN.values(), "und"}
+_OWN_LETTERS = {
+    **{"ru": frozenset("ыэё"), "uk": frozenset("іїєґ"), "bg": frozenset("ъ"), "ur": frozenset("ٹڈڑںےہھ")},
+    **{"fa": frozenset("پچژ"), "ar": frozenset("ةىإ"), "mr": frozenset("ळ")},
+}
+"""Letters that tell a language from its neighbours."""
 _PROSE = 0.15
 """The share of a sentence that its stop words are, at least, in the languages that bm25s has them of."""
 _EDGES = (
@@ -116,7 +121,7 @@ def language_of(words: Iterable[str], said: str = "") -> str:
     The script decides, and where several languages share it (Latin, Cyrillic, Arabic, Devanagari), the stop words that
     these words hold most of. `said`: what a file says of itself, which is believed where it is of the words' script.
     """
-    counts = Counter(core(word) for word in words)
+    counts = Counter(words)
     script = _script(counts)
     if said and (script == _script_of_language(said[:2])):
         return said[:2]
@@ -130,8 +135,9 @@ def _script(counts: Counter[str]) -> str:
     """The script that most words begin in; kana for Japanese, of which most words may be Han."""
     scripts: Counter[str] = Counter()
     for word, times in counts.items():
-        if word[:1].isalpha():
-            scripts[script_of(word[0])] += times
+        letter = word.strip(_EDGES)[:1]
+        if letter.isalpha():
+            scripts[script_of(letter)] += times
     kana, han = scripts["kana"], scripts["han"]
     if kana + han:
         del scripts["kana"], scripts["han"]
@@ -144,8 +150,14 @@ def _script_of_language(code: str) -> str:
 
 
 def _most(counts: Counter[str], codes: Iterable[str], share: float = 0.1) -> str:
-    """The language whose stop words there are most of, "" if they are not such a share of the words."""
-    hits = {code: sum(counts[word] for word in stop_words(code)) for code in codes}
+    """The language whose stop words and own letters there are most of, "" if it is not such a share of the words."""
+    plain: Counter[str] = Counter()
+    for word, times in counts.items():
+        plain[core(word)] += times
+    hits = {code: sum(plain[word] for word in stop_words(code)) for code in codes}
+    for code in hits.keys() & _OWN_LETTERS.keys():
+        own = _OWN_LETTERS[code]
+        hits[code] += sum(times for word, times in counts.items() if not own.isdisjoint(word))
     best = max(hits, key=lambda code: hits[code])
     return best if hits[best] >= share * max(1, sum(counts.values())) else ""
 

@@ -3,8 +3,8 @@
 By script, so that a query and a page meet whatever else stands around the word:
 
 - letters with spaces between words: Snowball's stems, by the language asked for, else by the script's own where
-  Snowball has one; Arabic words without "and" before the article; Hebrew words also without the prepositions and the
-  article that are written with them;
+  Snowball has one; Arabic and Hebrew words also without the article, and the prepositions before it, that are
+  written with them;
 - Han and kana: every two neighbours, and each Han character alone (Lucene's CJK bigrams);
 - Korean: every two syllables of a word, and a noun of one syllable without its particle;
 - Thai, Lao, Khmer, Burmese: the dictionary's words, and every two neighbouring clusters of a letter and its marks.
@@ -33,7 +33,7 @@ _PARTICLES = "은|는|이|가|을|를|에|의|도|로|와|과|만|에서|에게|
 _PARTICLE = re.compile(f"(.)(?:{_PARTICLES})")
 _ENDING = re.compile(f"(?<=..)(?:{_PARTICLES})$")
 _HANGUL = re.compile(f"[{HANGUL}]")
-_AND_THE = re.compile("^[وف](?=ال..|لل..)")
+_THE = re.compile("^[وف]?(?:[بك]?ال|لل)(?=..)")
 _HEBREW_PREFIX = re.compile("[והבלכמש](?=...)")
 
 
@@ -139,9 +139,11 @@ def _spaced(word: str, language: str) -> tuple[str, ...]:
         shortest = shorter[1:] if shorter != word and _HEBREW_PREFIX.match(shorter) else shorter
         return tuple(dict.fromkeys((word, shorter, shortest)))
     if script == "arabic":
-        word = _AND_THE.sub("", word)
-        # Snowball looks for the ending of feminine nouns, which `normal` leaves and others write as heh.
-        word = f"{word[:-1]}ة" if word[-1] == "ه" and len(word) > 3 else word
+        # Snowball looks for the ending of feminine nouns, which others write as heh.
+        word = f"{word[:-1]}ة" if word[-1] == "ه" and len(word) > 2 else word
+        return tuple(dict.fromkeys(_stem(form, "arabic") for form in (_THE.sub("", word), word)))
+    if script == "armenian" and len(word) > 3:
+        word = word.removesuffix("ը")  # the article, which Snowball leaves
     own = language if _OF_SCRIPT.get(language) == script else _OWN_STEMMER.get(script, "")
     stem = _stem(word, own)
     if script == "devanagari":
