@@ -19,7 +19,7 @@ from pagetune.records import Page
 DIGEST_OF_PIXELS_BELOW = 50
 """A page of fewer words is told apart by its pixels too; as worker.THIN_PAGE."""
 
-INKED = 0.01
+INKED = 0.02
 """The share of a page that stands out from its ground, from which it is more than a rule or a speck."""
 
 _KEPT_THOUGH_FAULTY = frozenset({"a picture with hardly any text"})

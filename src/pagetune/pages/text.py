@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from pagetune.pages.scripts import UNSPACED, script_of
+from pagetune.pages.scripts import UNSPACED, mixes_scripts, script_of
 
 FEW_WORDS = 20
 """A page with a picture over most of it and fewer words than this is a scan with a stamp or a running head on it."""
@@ -85,17 +85,12 @@ def _broken_spelling(runs: set[str], *, single: bool) -> str | None:
     """Judge the distinct runs of four or more letters; `single`: all letters are of one script."""
     if len(runs) < 15:
         return None
-    if not single and sum(not run.isascii() and _mixes(run) for run in runs) > 0.25 * len(runs):
+    if not single and sum(not run.isascii() and mixes_scripts(run) for run in runs) > 0.25 * len(runs):
         return "wrong script"
     judged = [run for run in runs if script_of(run[0]) in ("LATIN", "CYRILLIC", "GREEK")]
     if len(judged) >= 15 and sum(_VOWELS.isdisjoint(_plain(run)) for run in judged) > 0.4 * len(judged):
         return "gibberish"
     return None
-
-
-def _mixes(word: str) -> bool:
-    scripts = {script_of(character) for character in word}
-    return len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"}) > 1
 
 
 def _plain(word: str) -> str:
