@@ -62,7 +62,7 @@ def test_ink_without_words_is_counted_and_a_rule_is_not(tmp_path):
     drawing, rule = (Image.new("RGB", (600, 600), (230, 240, 255)) for _ in range(2))
     for radius in range(40, 280, 40):
         ImageDraw.Draw(drawing).ellipse((300 - radius, 300 - radius, 300 + radius, 300 + radius), outline=0, width=6)
-    ImageDraw.Draw(rule).line((50, 300, 550, 300), fill=0, width=4)
+    ImageDraw.Draw(rule).line((50, 300, 550, 300), fill=0, width=3)
     for picture, expected in ((drawing, [(Reason.EMPTY, "")]), (rule, [])):
         part = parts_of(picture, tmp_path / "page.png")
         part.ocr = Found(no_words())

@@ -7,7 +7,7 @@ lines of capitals and digits on pages that stood upright.)
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from pagetune.errors import ReadingError
 from pagetune.pages.hidden import Run, layer_agrees, sample_runs
-from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, lengths
-from pagetune.pages.scripts import main_script, script_known, scripts_of_letters
+from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, lengths, run_sideways
+from pagetune.pages.scripts import main_script, mixes_scripts, script_known, script_of, scripts_of_letters
 from pagetune.pages.text import FEW_WORDS
 from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, no_words
@@ -36,6 +36,8 @@ LEAST_CONFIDENCE = 0.5
 MOSTLY_BAD, PARTLY_BAD = 0.5, 0.2
 """The shares of a page's text, by length, that are read badly: above the first nothing of it is kept, above the second
 only the lines that are read well."""
+MIXED = 0.1
+"""Of a page's longer words, so many have letters of two alphabets only where the model does not know one of them."""
 SAMPLE = 6
 """Lines that are read again, turned or by another model, to see whether that is better."""
 BETTER = 0.05
@@ -81,9 +83,13 @@ class Recogniser:
         boxes = self._engine(picture, use_cls=False, use_rec=False).boxes
         return np.asarray([] if boxes is None else boxes, np.float32).reshape(-1, 4, 2)
 
-    def cut(self, picture: Picture, quads: NDArray[np.float32]) -> list[Picture]:
-        """The lines' own pictures; a line much taller than wide is turned by a quarter, its right side up."""
-        return list(self._engine.crop_text_regions(picture, quads))
+    def cut(self, picture: Picture, quads: NDArray[np.float32], sideways: bool) -> list[Picture]:
+        """The lines' own pictures, those of lines that run `sideways` turned by a quarter, their right side up."""
+        across, down = (np.trunc(side) for side in lengths(quads))
+        cuts = self._engine.crop_text_regions(picture, quads)
+        # RapidOCR has turned what is tall, also a single figure that stands upright.
+        done = (down >= TALL * np.maximum(across, 1)).tolist()
+        return [np.ascontiguousarray(np.rot90(one, sideways - was)) for one, was in zip(cuts, done, strict=True)]
 
     def read(self, lines: Sequence[Picture], ems: NDArray[np.float32]) -> list[Read]:
         """Recognise lines of `ems` [n] heights of length."""
@@ -115,17 +121,19 @@ class Ocr:
     def _others(self) -> list[Recogniser]:
         return [Recogniser(path) for path in self._paths]
 
+    @cached_property
+    def _scripts(self) -> frozenset[str]:
+        return self._first.scripts.union(*(other.scripts for other in self._others))
+
     def read(self, picture: Image, width: float, height: float) -> Found:
         """Read a picture of a page of `width` x `height` points: words in reading order, their boxes in points."""
         image = _bgr(picture)
         quads = self._first.detect(image)
         if not len(quads):
             return Found(no_words())
-        across, down = (np.trunc(side) for side in lengths(quads))
-        tall = down >= TALL * np.maximum(across, 1)
-        blocks = [
-            self._block(image, quads[chosen], turned) for chosen, turned in ((~tall, 0), (tall, 1)) if chosen.any()
-        ]
+        sideways = run_sideways(quads)
+        groups = ((~sideways, 0), (sideways, 1))
+        blocks = [self._block(image, quads[chosen], turns) for chosen, turns in groups if chosen.any()]
         blocks.sort(key=lambda block: -float(ems(block.quads).sum()))
         kept, trouble, detail = _judge(blocks)
         return Found(lay_out(kept, (width / picture.width, height / picture.height), height), trouble, detail)
@@ -139,7 +147,7 @@ class Ocr:
         image, runs = _bgr(picture), sample_runs(layer)
         scale = picture.width / width, picture.height / height
         reads = [self._look_up(image, run, scale, height) for run in runs]
-        if not layer_agrees(runs, reads, self._first.scripts):
+        if not layer_agrees(runs, reads, self._scripts):
             return False
         if len(layer.words) >= FEW_WORDS:
             return True
@@ -162,15 +170,17 @@ class Ocr:
         tall = len(run.text) > 1 and part.shape[0] >= TALL * part.shape[1]
         part = np.ascontiguousarray(np.rot90(part)) if tall else part
         long = np.asarray([max(part.shape[:2]) / min(part.shape[:2])], np.float32)
-        (read,) = self._first.read([part], long)
-        if read.quality >= GOOD or not script_known(main_script(run.text), self._first.scripts):
+        script = main_script(run.text)
+        model = next((one for one in (self._first, *self._others) if script_known(script, one.scripts)), self._first)
+        (read,) = model.read([part], long)
+        if read.quality >= GOOD or not script_known(script, model.scripts):
             return read
-        (over,) = self._first.read([_turned(part, True)], long)
+        (over,) = model.read([_turned(part, True)], long)
         return max(read, over, key=lambda one: one.quality)
 
     def _block(self, image: Picture, quads: NDArray[np.float32], turns: int) -> Block:
         """Lines that run in one direction, read the right way up, each by the model that reads it best."""
-        cuts, long = self._first.cut(image, quads), ems(quads)
+        cuts, long = self._first.cut(image, quads, turns == 1), ems(quads)
         order = np.argsort(-long, kind="stable")
         sample, rest = order[:SAMPLE], order[SAMPLE:]
 
@@ -234,30 +244,30 @@ def _quality(reads: Mapping[int, Read], long: NDArray[np.float32]) -> float:
 def _judge(blocks: Sequence[Block]) -> tuple[list[Block], Reason | None, str]:
     """What is kept of the blocks, and what to say about the rest."""
     reads = [read for block in blocks for read in block.reads]
+    if mixed := _mixed_script(reads):
+        return [], Reason.SCRIPT, mixed.capitalize()
     long = np.concatenate([ems(block.quads) for block in blocks])
     bad = np.asarray([read.quality < GOOD for read in reads])
     share = float(long[bad].sum() / long.sum())
     if share <= PARTLY_BAD:
-        return (
-            [_only(block, [read.confidence >= LEAST_CONFIDENCE for read in block.reads]) for block in blocks],
-            None,
-            "",
-        )
-    kept = [_only(block, [read.quality >= GOOD for read in block.reads]) for block in blocks]
-    return kept if share <= MOSTLY_BAD else [], *_reason([read for read in reads if read.quality < GOOD], long[bad])
+        return [_only(block, lambda read: read.confidence >= LEAST_CONFIDENCE) for block in blocks], None, ""
+    kept = [_only(block, lambda read: read.quality >= GOOD) for block in blocks] if share <= MOSTLY_BAD else []
+    lost = [read for read in reads if read.quality < GOOD]
+    script = main_script(" ".join(read.text for read in lost if read.quality == 0.0))
+    if script or sum(breadth_in_characters(read.text) for read in lost) < 0.6 * float(long[bad].sum()):
+        return kept, Reason.SCRIPT, script.capitalize()
+    return kept, Reason.BADLY, ""
 
 
-def _only(block: Block, wanted: Sequence[bool]) -> Block:
-    chosen = np.asarray(wanted, bool)
-    return Block(
-        block.quads[chosen], [read for read, keep in zip(block.reads, wanted, strict=True) if keep], block.turns
-    )
+def _mixed_script(reads: Sequence[Read]) -> str:
+    """The script that the model has read with Latin letters among its own, as Greek capitals; "": none."""
+    words = [word for read in reads for word in read.text.split() if len(word) >= 4 and word.isalpha()]
+    mixed = [word for word in words if mixes_scripts(word)]
+    if len(mixed) <= MIXED * len(words):
+        return ""
+    return main_script("".join(c for word in mixed for c in word if script_of(c) != "LATIN"))
 
 
-def _reason(reads: Sequence[Read], long: NDArray[np.float32]) -> tuple[Reason, str]:
-    """Why lines are read badly: of an unknown script, told by its letters or by their lack, or of a poor picture."""
-    script = main_script(" ".join(read.text for read in reads))
-    if all(read.quality == 0.0 for read in reads if main_script(read.text) == script) and script:
-        return Reason.SCRIPT, script.capitalize()
-    filled = sum(breadth_in_characters(read.text) for read in reads) / float(long.sum())
-    return (Reason.SCRIPT, "") if filled < 0.6 else (Reason.BADLY, "")
+def _only(block: Block, wanted: Callable[[Read], bool]) -> Block:
+    chosen = np.asarray([wanted(read) for read in block.reads], bool)
+    return Block(block.quads[chosen], [read for read in block.reads if wanted(read)], block.turns)

@@ -19,6 +19,9 @@ from pagetune.records import SOURCES
 TALL = 1.5
 """A box so many times taller than it is wide holds a line that runs down or up the picture."""
 
+CLEAR = 2.0
+"""A box so many times longer than it is thick tells in which direction its line runs."""
+
 _STAND_OFF = 0.1
 """The share of its height by which the detector's box stands off the type, above and below."""
 _NARROW = frozenset(" iljtfrI.,:;!|'()[]")
@@ -60,6 +63,15 @@ def ems(quads: NDArray[np.float32]) -> NDArray[np.float32]:
     """The length of each line in heights of the line."""
     width, height = lengths(quads)
     return (np.maximum(width, height) / np.maximum(np.minimum(width, height), 1)).astype(np.float32)
+
+
+def run_sideways(quads: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each line runs down or up the picture; a short one, of a figure or two, runs as most of the others do."""
+    (width, height), long = lengths(quads), ems(quads)
+    tall = height > width
+    clear = long >= CLEAR if (long >= CLEAR).any() else np.ones(len(quads), bool)
+    mostly = long[clear & tall].sum() > long[clear & ~tall].sum()
+    return np.asarray(np.where(clear, tall, mostly), bool)
 
 
 def breadth_in_characters(text: str) -> int:

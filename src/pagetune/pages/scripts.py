@@ -38,6 +38,7 @@ _NEEDED = {
 }
 """Letters without which hardly a line of the script can be written. Vietnamese is Latin with letters of its own."""
 
+_ALPHABETS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"})
 _HORNED = frozenset("ơưƠƯ")
 
 
@@ -46,6 +47,11 @@ def script_of(character: str) -> str:
     if character.isascii():
         return "LATIN"
     return unicodedata.name(character, "").partition(" ")[0]
+
+
+def mixes_scripts(word: str) -> bool:
+    """Whether letters of two alphabets stand in one word, as only a wrong reading has them."""
+    return len({script_of(character) for character in word} & _ALPHABETS) > 1
 
 
 def scripts_of_letters(characters: Iterable[str]) -> frozenset[str]:

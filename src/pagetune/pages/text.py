@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 
-from pagetune.pages.scripts import UNSPACED, script_of
+from pagetune.pages.scripts import UNSPACED, mixes_scripts, script_of
 
 FEW_WORDS = 20
 """A page with a picture over most of it and fewer words than this is a scan with a stamp or a running head on it."""
@@ -21,7 +21,9 @@ _RUN = re.compile(r"[^\W\d_]{4,}")
 _LONG_RUN = 31
 """Letters; no word of a script that parts words with spaces has as many."""
 _VOWELS = frozenset("aeiouyäöüàáâãåæèéêëìíîïòóôõøùúûýœąęįųěůőűāēīōūıаеёиоуыэюяіїєαεηιουωάέήίόύώ")
-_ALIKE = frozenset("ABCEHIKMOPSTXYaceiopsxyhАВСЕНІКМОРЅТХУасеіорѕхуһΑΒΕΗΙΚΜΝΟΡΤΥΧΖον")
+
+_ALIKE = dict.fromkeys(map(ord, "ABCEHIKMOPSTXYaceiopsxyhАВСЕНІКМОРЅТХУасеіорѕхуһΑΒΕΗΙΚΜΝΟΡΤΥΧΖον"))
+"""Letters of Latin, Cyrillic and Greek that look alike, and are typed for each other."""
 
 
 def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -> str | None:
@@ -88,18 +90,14 @@ def _broken_spelling(runs: set[str], *, single: bool) -> str | None:
     """Judge the distinct runs of four or more letters; `single`: all letters are of one script."""
     if len(runs) < 15:
         return None
-    if not single and sum(not run.isascii() and _mixes(run) for run in runs) > 0.25 * len(runs):
+    if not single and sum(not run.isascii() and mixes_scripts(run.translate(_ALIKE)) for run in runs) > 0.25 * len(
+        runs
+    ):
         return "wrong script"
     judged = [run for run in runs if script_of(run[0]) in ("LATIN", "CYRILLIC", "GREEK")]
     if len(judged) >= 15 and sum(_VOWELS.isdisjoint(_plain(run)) for run in judged) > 0.4 * len(judged):
         return "gibberish"
     return None
-
-
-def _mixes(word: str) -> bool:
-    """Letters of several scripts in one word, but for those that look alike and are typed for each other."""
-    scripts = {script_of(character) for character in word if character not in _ALIKE}
-    return len(scripts & {"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"}) > 1
 
 
 def _plain(word: str) -> str:
