@@ -154,7 +154,7 @@ def _read_to_jpeg(part: Part) -> list[tuple[Words, bytes]]:
     document, pages = PdfFile(file), []
     for index in range(start, stop):
         with document.page(index) as page:
-            _, words, _ = page.text()
+            words = page.text().words
             buffer = io.BytesIO()
             page.render(*fit(page.width, page.height, LONG_SIDE)).save(buffer, "JPEG", quality=75)
             pages.append((words, buffer.getvalue()))

@@ -99,3 +99,12 @@ def test_options_of_the_ranking_loss_are_refused_with_a_teacher(kind):
         assert "leave it out" in problem
     (problem,) = problems_of(*taught, "fit.directions=[query_to_doc, doc_to_query]")
     assert "fit.directions=['query_to_doc', 'doc_to_query'] with fit.teacher" in problem
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_recipe_may_begin_with_a_byte_order_mark(tmp_path, encoding):
+    file = tmp_path / "mine.yaml"
+    file.write_bytes("fit:\r\n  epochs: 3\r\n".encode(encoding))
+    assert load_recipe(file).fit.epochs == 3
+    file.write_bytes("fit: {grün: 1}".encode("cp1252"))
+    assert "byte 8 is not UTF-8" in problems_of(source=file)[0]

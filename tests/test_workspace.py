@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from pagetune.errors import WorkspaceError
-from pagetune.workspace import Workspace, fingerprint, replace_folder, write_atomically
+from pagetune.workspace import Workspace, fingerprint, read_text, replace_folder, write_atomically
 
 HOLD = """
 import sys, time
@@ -178,3 +179,26 @@ def test_a_name_that_is_not_utf8_can_be_recorded(workspace):
     workspace.finish("read", parts, {})
     assert workspace.finished("read")["fingerprint"] == fingerprint(parts)
     assert workspace.finished("read")["parts"] == parts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_text_from_elsewhere_is_read_whatever_wrote_it(tmp_path: Path, encoding: str, end: str) -> None:
+    mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""
+    (tmp_path / "t").write_bytes(f"{mark}größer\u2028{end}二{end}".encode(encoding))
+    assert read_text(tmp_path / "t") == "größer\u2028\n二\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("grün".encode("cp1252"), "byte 2 is not UTF-8"),
+        ("one\ntwo".encode("utf-16-le"), "line 1 has a NUL character, as UTF-16 has"),
+        (b"one\ntwo\0\n", "line 2 has a NUL character, as UTF-16 has"),
+        (b"\xff\xfea\0b", "byte 4 is not UTF-16"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "t").write_bytes(content)
+    with pytest.raises(ValueError, match=f"^{reason}$"):
+        read_text(tmp_path / "t")

@@ -29,6 +29,7 @@ from pagetune.recipe_sections import (
     SplitsRecipe,
 )
 from pagetune.recipe_training import RANKING_KEYS, FitRecipe, RerankDirection, RerankRecipe
+from pagetune.workspace import read_text
 
 __all__ = [
     "GATE_KEYS",
@@ -152,8 +153,8 @@ def _read_yaml(source: str | Path | None, problems: list[str]) -> dict[str, Any]
             )
         path = shipped[str(source)]
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        data = yaml.safe_load(read_text(path))
+    except (yaml.YAMLError, ValueError, OSError) as error:
         raise RecipeError([f"{path}: not readable as YAML: {' '.join(str(error).split())}"]) from None
     if data is None:
         return {}

@@ -28,6 +28,10 @@ class ReadRecipe(Section):
     max_image_side: int = Field(20000, ge=64, description="pixels; a larger picture is refused")
     ocr: Literal["auto", "never", "always"] = Field("auto", description="auto: only where the text layer is unusable")
     ocr_long_side: int = Field(1280, ge=320, description="pixels of the longer side of the image given to OCR")
+    ocr_models: str | None = Field(
+        None,
+        description="a folder of further PP-OCR recognition models (ONNX), for pages that the built-in one cannot read",
+    )
 
 
 class QueriesRecipe(Section):

@@ -23,6 +23,10 @@ Rect = tuple[float, float, float, float]
 PageKind = Literal["body", "contents", "list", "index", "blank"]
 """What a page is. Only a `body` page may be the answer to a query."""
 
+SOURCES = ("text layer", "hidden layer", "form field", "annotation", "ocr")
+"""Where a word of a page was read: in the painted text, in a text that lies unseen over a picture of itself, in the
+value of a form field, in an annotation that is painted on the page, or in the page's pixels."""
+
 QueryKind = Literal["outline", "caption", "heading", "sentence", "phrase", "index"]
 Split = Literal["train", "validation", "test"]
 
@@ -59,7 +63,8 @@ class Page:
     """One page: where it came from and its words with their positions, in reading order.
 
     `boxes` is float32 [words, 4] (left, bottom, right, top); `sizes` float32 [words], the height of the type;
-    `lines` int32 [words], the number of the line that a word stands in, never falling.
+    `lines` int32 [words], the number of the line that a word stands in, never falling. `sources` uint8 [words] says
+    where each word was read, as a place in `SOURCES`; empty where only `origin` is known, which most words are of.
     """
 
     id: str
@@ -75,6 +80,7 @@ class Page:
     kind: PageKind = "body"
     digest: str = ""
     duplicate_of: str | None = None
+    sources: NDArray[np.uint8] = field(default_factory=lambda: np.zeros(0, np.uint8))
 
     def text(self, mask: Sequence[Rect] = ()) -> str:
         """The page's words, a line of the page a line, without the words whose centre lies in `mask`."""

@@ -39,6 +39,23 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
+def read_text(path: Path) -> str:
+    """A text file from elsewhere, its lines ended by \\n whatever ended them: UTF-8, or UTF-16 where its mark says so.
+
+    A byte-order mark is no part of the text. Raises OSError, or ValueError that names the byte or the line.
+    """
+    content = path.read_bytes()
+    name, encoding = ("UTF-16", "utf-16") if content[:2] in (b"\xff\xfe", b"\xfe\xff") else ("UTF-8", "utf-8-sig")
+    try:
+        text = content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"byte {error.start} is not {name}") from None
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if "\0" in text:
+        raise ValueError(f"line {text.count(chr(10), 0, text.index(chr(0))) + 1} has a NUL character, as UTF-16 has")
+    return text
+
+
 @dataclass(frozen=True)
 class Workspace:
     """The folder that a run reads and writes."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from pagetune.errors import DataError
+from pagetune.evaluation.excluded import read_excluded
 from pagetune.evaluation.ranking import write_trec
 from pagetune.evaluation.trec import evaluate_files, read_qrels, read_run, trec_order, write_qrels
 
@@ -121,3 +122,41 @@ def test_ties_of_foreign_files_go_trec_evals_way(tmp_path: Path) -> None:
         assert report.scores.values["NDCG@10"][place] == theirs[query]["ndcg_cut_10"]
         assert report.scores.values["MAP"][place] == theirs[query]["map"]
     assert trec_order({"a": 1.0, "b": 1.0, "c": 1.00000001, "d": 2.0}) == ["d", "c", "b", "a"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("gap", [" ", "\t", "  \t "])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_marks_tabs_and_line_ends_change_nothing(tmp_path: Path, encoding: str, gap: str, end: str) -> None:
+    files = {
+        "run": ["q1 Q0 d2 1 3 t", "q1 Q0 d3 2 2.5e0 t", "q2 Q0 d4 1 1 t", ""],
+        "qrels": ["q1 0 d3 1", "", "q2 0 d4 1", " "],
+    }
+    (tmp_path / "excluded").write_bytes(f"q1\td2{end}{end}".encode(encoding))
+    for name, lines in files.items():
+        (tmp_path / name).write_bytes(end.join(line.replace(" ", gap) for line in lines).encode(encoding))
+    assert read_run(tmp_path / "run") == {"q1": {"d2": 3.0, "d3": 2.5}, "q2": {"d4": 1.0}}
+    assert read_qrels(tmp_path / "qrels") == {"q1": {"d3": 1}, "q2": {"d4": 1}}
+    assert read_excluded(tmp_path / "excluded", ["q1"]) == {"q1": {"d2"}}
+    found = evaluate_files(tmp_path / "run", tmp_path / "qrels", exclude=tmp_path / "excluded")
+    assert found.scores.means()["NDCG@10"] == 1
+
+
+def test_only_the_white_space_of_the_format_parts_names(tmp_path: Path) -> None:
+    names = "第\u3000一页", "a\u00a0b", "a\u2028b", "a\x85b"
+    run = write(tmp_path, "run", "".join(f"q Q0 {page} 1 {score} t\n" for score, page in enumerate(names)))
+    assert read_run(run) == {"q": {page: float(score) for score, page in enumerate(names)}}
+    excluded = write(tmp_path, "excluded", "q\tmy page\r\nq\tother page")
+    assert read_excluded(excluded, ["q"]) == {"q": {"my page", "other page"}}
+
+
+def test_files_in_another_encoding_are_named(tmp_path: Path) -> None:
+    (tmp_path / "run").write_bytes("q1 Q0 grün 1 1 t".encode("cp1252"))
+    with pytest.raises(DataError, match=r"run: not readable \(byte 8 is not UTF-8\); give a TREC file of lines"):
+        read_run(tmp_path / "run")
+    (tmp_path / "qrels").write_bytes("q1 0 d3 1".encode("utf-16-le"))
+    with pytest.raises(DataError, match=r"qrels: not readable \(line 1 has a NUL character, as UTF-16 has\)"):
+        read_qrels(tmp_path / "qrels")
+    for text in ("q1", "q1 a b", "q1\ta\tb", "q1\t"):
+        with pytest.raises(DataError, match=r"line 2: '.*' is not query, tab, page; write one pair a line"):
+            read_excluded(write(tmp_path, "excluded", f"q1\td1\n{text}"), ["q1"])

@@ -302,3 +302,14 @@ def test_public_addresses_are_public() -> None:
         "64:ff9b::5db8:d822",
     ):
         assert is_public(ipaddress.ip_address(address))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_size_that_is_told_is_that_of_the_picture(format: str) -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        options: dict[str, Any] = {"tiffinfo": {274: orientation}} if format == "TIFF" else {"exif": exif}
+        content = encoded(page(1, (40, 20)), format, **options)
+        kept = encode(content)
+        assert (kept.width, kept.height) == to_rgb(content).size == ((20, 40) if orientation > 4 else (40, 20))

@@ -17,6 +17,7 @@ from PIL import Image as Pillow
 from visual_rows import beir, cells, encoded, jsonl, page, parquet, pictures, png, rows
 
 from pagetune.errors import DataError
+from pagetune.examples.check import check_sets, report_lines
 from pagetune.examples.judged import tables_set
 from pagetune.examples.sources import load_rows, open_rows
 from pagetune.examples.visual import (
@@ -405,3 +406,112 @@ def test_a_dataset_of_the_hub_that_was_downloaded(tmp_path: Path, monkeypatch: p
         with pytest.raises(DataError) as caught:
             load_train_set(recipe.model_copy(update=change))
         assert str(caught.value) == message
+
+
+def test_pages_that_nobody_asks_for_stay_and_a_query_may_have_several(tmp_path: Path) -> None:
+    content = {
+        "query": ["how", "fees", None, "how", " ", "rules", "fees"],
+        "image": cells(*(png(number) for number in (0, 1, 3, 2, 1, 0, 1))),
+    }
+    source = write(tmp_path / "t.parquet", parquet(content))
+    found = load_eval_set(DatasetRecipe(eval=source))
+    assert found.queries == {"query-0": "how", "query-1": "fees", "query-5": "rules"}
+    assert [found.page_key(name) for name in found.page_ids] == [key(number) for number in (0, 1, 3, 2)]
+    pages = [key(number)[:16] for number in range(4)]
+    assert found.qrels == {"query-0": {pages[0]: 1, pages[2]: 1}, "query-1": {pages[1]: 1}, "query-5": {pages[0]: 1}}
+    report = check_sets(None, found)["eval"]
+    assert (report["queries"], report["pages"], report["pages_without_query"]) == (3, 4, 1)
+    # The first query with all its pages, and what nobody asks for.
+    first = load_eval_set(DatasetRecipe(eval=source, max_eval_queries=1))
+    assert first.qrels == {"query-0": {pages[0]: 1, pages[2]: 1}}
+    assert {*first.page_ids} == {pages[0], pages[1], pages[2], pages[3]}
+    with pytest.raises(DataError, match=r"no row is left: none has a query"):
+        make_eval_set([{"query": None, "image": page(0)}])
+    with pytest.raises(DataError, match=r"row 2: query None has no text"):
+        load_train_set(DatasetRecipe(train=source, negatives=0))
+
+
+def test_a_row_of_several_queries(tmp_path: Path) -> None:
+    content = {"query": [["a", "b"], [], ["b", None, ""], None], "image": cells(png(0), png(1), png(2), png(3))}
+    source = write(tmp_path / "t.parquet", parquet(content))
+    found = load_eval_set(DatasetRecipe(eval=source))
+    assert found.queries == {"query-0": "a", "query-0-1": "b"}
+    pages = [key(number)[:16] for number in range(4)]
+    assert found.page_ids == tuple(pages)
+    assert found.qrels == {"query-0": {pages[0]: 1}, "query-0-1": {pages[0]: 1, pages[2]: 1}}
+    assert load_eval_set(DatasetRecipe(eval=source, max_eval_queries=1)).qrels == {"query-0": {pages[0]: 1}}
+    with pytest.raises(DataError, match=r"row 0: query \['a', 'b'\] is not text; write a string there"):
+        load_train_set(DatasetRecipe(train=source, negatives=0))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+def test_empty_queries_of_text_files_and_of_python(folder: Path, name: str) -> None:
+    if name == "t.csv":
+        text = "query,image\na,img/0.png\n,img/1.png\n,\n"
+    else:
+        lines = [
+            '{"query": "a", "image": "img/0.png"}',
+            '{"query": NaN, "image": "img/1.png"}',
+            '{"image": "img/2.png"}',
+        ]
+        text = "\n".join(lines) if name == "t.jsonl" else f"[{','.join(lines)}]"
+    found = load_eval_set(DatasetRecipe(eval=write(folder / name, text)))
+    assert found.queries == {"query-0": "a"}
+    assert [found.page_key(each) for each in found.page_ids] == [key(n) for n in range(2 if name == "t.csv" else 3)]
+    again = make_eval_set([{"query": "a", "image": page(0)}, {"query": float("nan"), "image": page(1)}])
+    assert (len(again), len(again.page_ids)) == (1, 2)
+
+
+def test_pages_that_only_ids_lead_to_stay_without_a_query(folder: Path) -> None:
+    content = [*ids(), {"id": "p6", "query": None, "image": "img/0.png", "negatives": None}]
+    content[5]["image"] = "img/5.png"
+    content += [{"id": "p7", "query": "", "image": "img/half.png", "negatives": None}]
+    with pytest.raises(DataError, match=r"row 7: image '.*half.png' is damaged"):
+        load_eval_set(DatasetRecipe(eval=write(folder / "t.jsonl", jsonl(content))))
+    content[0]["negatives"], content[7]["image"] = ["p1", "p2"], "img/4.png"
+    source = write(folder / "t.jsonl", jsonl(content))
+    one = load_eval_set(DatasetRecipe(eval=source, max_eval_queries=1))
+    assert [one.page_key(name) for name in one.page_ids] == [key(number) for number in (0, 1, 2, 4, 5)]
+
+
+def test_a_copy_of_an_answer_does_not_count_as_wrong(tmp_path: Path) -> None:
+    from pagetune.evaluation.metrics import score_run
+
+    place = beir(
+        tmp_path / "set",
+        corpus={"corpus-id": [10, 11, 12, 13, 14], "image": cells(png(0), png(1), png(2), png(0), png(2))},
+        queries={"query-id": [1, 2], "query": ["the first page", "two pages"]},
+        qrels={"query-id": [1, 2, 2], "corpus-id": [10, 12, 14], "score": [1, 2, 1]},
+    )
+    found = load_eval_set(DatasetRecipe(eval=str(place)))
+    assert found.page_ids == ("10", "11", "12", "13", "14")
+    assert found.excluded == {"1": ("13",)}
+    run = {"1": {"13": 2.0, "10": 1.0, "11": 0.5}, "2": {"12": 2.0, "14": 1.0}}
+    assert score_run(run, found.qrels, found.excluded).means()["NDCG@10"] == 1
+    report = check_sets(None, found)
+    assert report["eval"]["copies_of_answers_left_out"] == {"pages": 1, "such_as": ["page '13' for query '1'"]}
+    assert "eval copies of answers left out: pages 1, such as page '13' for query '1'" in report_lines(report)
+
+
+def test_negatives_that_answer_in_another_row_are_pointed_out() -> None:
+    rows = [
+        {"query": "a", "image": page(0), "negative_0": page(1)},
+        {"query": "a", "image": page(1), "negative_0": page(2)},
+        {"query": "b", "image": page(2), "negative_0": page(0)},
+    ]
+    report = check_sets(make_train_set(rows), None)["train"]
+    assert report["negatives_that_answer"] == {"rows": 1, "such_as": ["'a'"]}
+    assert check_sets(make_train_set(rows[1:]), None)["train"]["negatives_that_answer"] == {}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+@pytest.mark.parametrize(("name", "mark"), [("t.csv", ","), ("t.csv", ";"), ("t.csv", "\t"), ("t.tsv", "\t")])
+def test_tables_as_spreadsheets_save_them(folder: Path, encoding: str, name: str, mark: str) -> None:
+    lines = ["query,image, negative_0", '"größer\r\nals",img/0.png,img/1.png', "a,img/1.png,img/2.png", ",,", ""]
+    (folder / name).write_bytes("\r\n".join(line.replace(",", mark) for line in lines).encode(encoding))
+    found = load_train_set(DatasetRecipe(train=str(folder / name)))
+    assert found.dataset["query"][:] == ["größer\nals", "a"]
+    assert numbers(found, "negative_0") == [1, 2]
+    content = "\r\n".join(json.dumps(row, ensure_ascii=False) for row in rows())
+    (folder / "t.jsonl").write_bytes(content.encode(encoding))
+    assert load_train_set(DatasetRecipe(train=str(folder / "t.jsonl"))).dataset["query"][2] == rows()[2]["query"]

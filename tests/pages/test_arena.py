@@ -122,7 +122,8 @@ def test_a_worker_that_has_been_taken_over_can_only_be_ended(document, answer):
 
 
 def test_words_that_do_not_fit_together_end_the_worker_too(document):
-    page = pack(Words(["a", "b"], np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, np.int32)))
+    arrays = np.zeros((1, 4), np.float32), np.zeros(2, np.float32), np.zeros(2, np.int32), np.zeros(2, np.uint8)
+    page = pack(Words(["a", "b"], *arrays))
     with WorkerPool(1, memory_mb=3072, timeout=60) as pool:
         list(pool.events(deque([request(document, [0])])))
         pool._workers[0].wire, theirs = socket.socketpair()

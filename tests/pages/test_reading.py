@@ -294,7 +294,7 @@ def test_a_scan_is_read_by_ocr_once(read, tmp_path, document):
     (kept,) = (workspace.cache / "pages" / "ocr").rglob("*.json")
     # Read again without the document's cache: the page's pixels are known, so OCR is not asked.
     words = json.loads(kept.read_text())
-    words[0][0] = "Remembering"
+    words[1][0] = "Remembering"
     kept.write_text(json.dumps(words))
     for file in (workspace.cache / "pages").glob("*.parquet"):
         file.unlink()
@@ -317,8 +317,8 @@ def test_without_ocr_a_scan_is_a_page_without_words_and_it_is_said(read, tmp_pat
 
     scan(["unread"]).save(tmp_path / "scan.png")
     report = read_documents([tmp_path / "scan.png"], Workspace(tmp_path / "w").create(), ReadRecipe(), Saying())
-    assert said == ["1 pages have no usable text layer; to read them by OCR: pip install 'pagetune[light]'"]
-    assert (report.pages, report.unread, report.ocr_pages) == (1, 1, 0)
+    assert said == ["1 of 1 pages were not read, or not wholly: needs OCR, which is not installed (a picture) 1"]
+    assert (report.pages, report.unread_pages, report.ocr_pages) == (1, 1, 0)
 
 
 def office_file(path, text: str) -> None:

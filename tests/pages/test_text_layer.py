@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from pagetune.pages.text import in_reading_order, text_layer_fault
+from pagetune.pages.text import text_layer_fault
 
 PROSE = (
     "The journal keeps every transaction that the ledger has accepted, and a reversal is written as an entry of its "
@@ -62,12 +62,11 @@ def test_a_stamp_on_a_scan_and_hidden_words_are_found():
     assert text_layer_fault(PROSE, visible=False, picture=0.9) is None
 
 
-def test_columns_are_read_one_after_the_other():
-    title = ("title", 50.0, 90.0, 450.0, 100.0)
-    left = [(f"l{n}", 50.0, 70.0 - 12 * n, 230.0, 80.0 - 12 * n) for n in range(5)]
-    right = [(f"r{n}", 260.0, 70.0 - 12 * n, 450.0, 80.0 - 12 * n) for n in range(5)]
-    mixed = [line for pair in zip(left, right, strict=True) for line in pair]
-    random.Random(3).shuffle(mixed)
-    assert [line[0] for line in in_reading_order([*mixed, title])] == [
-        "title", *(line[0] for line in left), *(line[0] for line in right)
-    ]  # fmt: skip
+def test_letters_of_another_script_that_look_alike_are_no_fault():
+    text = "Роздiл перший описує пiдготовку робочого мiсця та iншi кроки якi потрiбнi кожнiй людинi зранку " * 3
+    assert text_layer_fault(text) is None
+    mixed = (
+        "Роzdiл pершиg oпиsует пodгoтoвkу рaбoчego mеsтa dругиe шagi kотoрыe нuжны kажdому vсегda утроm dля rаботы "
+        "maстерскаg zadvиgка fиlьтры dаvлеnие voдоzаборnый kлапаn gлаvный вpроцеssе "
+    )
+    assert text_layer_fault(mixed * 3) == "wrong script"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
@@ -35,6 +35,8 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JS
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 DEFAULT_WORKSPACE = Path("ws")
+UNREAD = "unread"
+"""The key of a summary that holds what `pagetune.pages.unread.group_unread` made."""
 LONG_LIST = 5
 """Of a longer list the screen shows the beginning, of records nothing; --json has all."""
 
@@ -144,10 +146,20 @@ def run_stage(
         print_json(summary)
         return
     for key, value in summary.items():
-        if not (isinstance(value, list | tuple) and len(value) > LONG_LIST):
+        if key == UNREAD:
+            for line in unread_lines(summary):
+                typer.echo(f"{key}: {line}")
+        elif not (isinstance(value, list | tuple) and len(value) > LONG_LIST):
             typer.echo(f"{key}: {_plain(value)}")
         elif not isinstance(value[0], dict):
             typer.echo(f"{key}: {_plain(value[:LONG_LIST])} and {len(value) - LONG_LIST} more (all with --json)")
+
+
+def unread_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The pages that were not read, or not wholly, in a line for each reason; `summary`: that of the stage `read`."""
+    from pagetune.pages.unread import unread_line
+
+    return [unread_line(entry) for entry in summary.get(UNREAD, ())]
 
 
 def print_plan(plan: Sequence[Any], as_json: bool = False) -> None:

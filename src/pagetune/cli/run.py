@@ -20,6 +20,7 @@ from pagetune.cli.common import (
     print_plan,
     short,
     sort_arguments,
+    unread_lines,
 )
 from pagetune.cli.gating import Threshold, Verdict, leave
 
@@ -75,6 +76,8 @@ def _show(pipeline: Pipeline, summaries: dict[str, Any], gate: Verdict | None) -
     if evaluation is not None:
         show_evaluation(console, evaluation)
         console.print(f"\nreport   {short(pipeline.workspace.root / evaluation['report'])}", markup=False)
+    for line in unread_lines(summaries.get("read", {})):
+        console.print(f"unread   {line}", markup=False)
     console.print(f"model    {root / 'model'}", markup=False)
     if not pipeline.recipe.dataset.train:
         console.print(f'search   pagetune search "YOUR QUESTION" --workspace {shlex.quote(str(root))}', markup=False)

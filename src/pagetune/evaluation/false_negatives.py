@@ -204,7 +204,9 @@ def read_decisions(folder: Path) -> tuple[Decision, ...]:
     if not file.exists():
         return ()
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").split("\n"), start=1):
+        if not line.strip():
+            continue
         try:
             row = json.loads(line)
             found.append(Decision(**{**row, "models": tuple(row["models"])}))

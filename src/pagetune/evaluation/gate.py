@@ -20,6 +20,7 @@ import numpy as np
 from pagetune.errors import DataError
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, score_run
 from pagetune.evaluation.significance import FEWEST_QUERIES, Sampling, compare, sentence
+from pagetune.workspace import read_text
 
 if TYPE_CHECKING:
     from pagetune.evaluation.ranking import Run
@@ -172,7 +173,7 @@ def _unpaired(now: dict[str, Any], then: dict[str, Any], run: Path, reference: P
 def _metrics(place: Path) -> dict[str, Any]:
     file = place / "metrics.json" if place.is_dir() else place
     try:
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = json.loads(read_text(file))
         found["systems"], found["queries"]
     except (OSError, ValueError, KeyError, TypeError):
         raise DataError(

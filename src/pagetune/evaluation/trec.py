@@ -8,6 +8,7 @@ figures are those that it gives. What `ranking.write_trec` writes of our own sys
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,10 @@ from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores
 from pagetune.evaluation.ranking import Qrels, Run
 from pagetune.evaluation.significance import Comparison, compare_scores, interval, sampling, sentence
 from pagetune.recipe import EvaluateRecipe
+from pagetune.workspace import read_text
+
+_CELL = re.compile(r"[^ \t\v\f]+")
+"""What white space parts, as trec_eval has it: a space of another kind, such as a Chinese one, is part of a name."""
 
 
 def read_run(file: Path) -> Run:
@@ -226,12 +231,12 @@ def _names(run: Path, against: Path | None) -> tuple[str, str]:
 
 def _lines(file: Path, columns: int, form: str) -> Iterator[tuple[int, list[str]]]:
     try:
-        text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise DataError(f"{file}: not readable ({reason}); give a TREC file of lines {form}") from None
-    for number, line in enumerate(text.splitlines(), start=1):
-        cells = line.split()
+        text = read_text(file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{file}: not readable ({reason}); give a TREC file of lines {form}, in UTF-8") from None
+    for number, line in enumerate(text.split("\n"), start=1):
+        cells = _CELL.findall(line)
         if not cells:
             continue
         if len(cells) != columns:

@@ -124,6 +124,7 @@ def _train_report(train: ImageTrainSet, bounds: dict[str, int]) -> dict[str, Any
             "queries": _repeats(map(_folded, texts)),
             "answers": _repeats(train.keys["image"]),
         },
+        "negatives_that_answer": _answering_negatives(train, texts),
         "fingerprint": train.fingerprint,
     }
 
@@ -144,8 +145,33 @@ def _eval_report(evaluation: ImageEvalSet, bounds: dict[str, int]) -> dict[str, 
         "answers_of_a_query": _spread(answers),
         **_sizes([evaluation.pages.size(page) for page in evaluation.page_ids], bounds),
         "repeated": {"queries": _repeats(map(_folded, evaluation.queries.values())), "pages": _repeats(keys)},
+        "copies_of_answers_left_out": _copies(evaluation),
         "fingerprint": evaluation.fingerprint,
     }
+
+
+def _answering_negatives(train: ImageTrainSet, texts: Sequence[str]) -> dict[str, Any]:
+    """Rows of which a negative is the answer of another row with the same query: training does not take it for one."""
+    answers: dict[str, set[str]] = {}
+    for query, page in zip(train.keys["query"], train.keys["image"], strict=True):
+        answers.setdefault(query, set()).add(page)
+    negatives = [train.keys[column] for column in train.columns[1:]]
+    rows = [
+        row
+        for row, query in enumerate(train.keys["query"])
+        if len(answers[query]) > 1 and any(column[row] in answers[query] for column in negatives)
+    ]
+    return {"rows": len(rows), "such_as": [f"{texts[row]!r}" for row in rows[:_NAMED]]} if rows else {}
+
+
+def _copies(evaluation: ImageEvalSet) -> dict[str, Any]:
+    """Pages that do not count in a query's answers, since an answer of it has the same bytes."""
+    found = []
+    for query, grades in evaluation.qrels.items():
+        keys = {evaluation.page_key(page) for page in grades}
+        copies = (page for page in evaluation.excluded.get(query, ()) if evaluation.page_key(page) in keys)
+        found += [f"page {page!r} for query {query!r}" for page in copies]
+    return {"pages": len(found), "such_as": found[:_NAMED]} if found else {}
 
 
 def _sizes(sizes: Sequence[tuple[int, int, int]], bounds: dict[str, int]) -> dict[str, Any]:
@@ -177,7 +203,7 @@ def _folded(text: str) -> str:
 
 def _plain(value: Any) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+        return ", ".join(f"{key.replace('_', ' ')} {_plain(inner)}" for key, inner in value.items())
     if isinstance(value, list):
         return " | ".join(str(inner) for inner in value)
     return f"{value:g}" if isinstance(value, float) else str(value)

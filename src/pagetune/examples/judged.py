@@ -25,19 +25,26 @@ EXCLUDED = ("excluded", "exclude")
 
 
 def rows_set(triplets: Triplets) -> ImageEvalSet:
-    """Each row a query, its image the only page that answers it, all pages of all rows once by content.
+    """Each row a query that its image answers, all pages of all rows, also of those without a query, once by content.
 
-    A query's id is query-ROW; a page's is the beginning of its content key. Pages stand in the order of the rows.
+    A query that stands in several rows is one, which the images of all of them answer. Its id is query-ROW, of the
+    first of them (and -NUMBER beyond the first query of a row); a page's is the beginning of its content key. Pages
+    stand in the order of the rows.
     """
     places: dict[str, tuple[str, int]] = {}
     queries: dict[str, str] = {}
     qrels: dict[str, dict[str, int]] = {}
-    for row in triplets.chosen:
-        for place in ((IMAGE, row), *(triplets.place(slot, row) for slot in range(len(triplets.slots)))):
+    ids: dict[str, str] = {}
+    asking = {*triplets.chosen}
+    for row in sorted(asking | {*triplets.others}):
+        slots = range(len(triplets.slots)) if row in asking else ()
+        for place in ((IMAGE, row), *(triplets.place(slot, row) for slot in slots)):
             page = triplets.pictures[place[0]].keys[place[1]][:_ID_LENGTH]
             places.setdefault(page, place)
-        queries[f"query-{row}"] = triplets.queries[row]
-        qrels[f"query-{row}"] = {triplets.pictures[IMAGE].keys[row][:_ID_LENGTH]: 1}
+        for number, text in enumerate(triplets.queries[row]):
+            query = ids.setdefault(text, f"query-{row}-{number}" if number else f"query-{row}")
+            queries[query] = text
+            qrels.setdefault(query, {})[triplets.pictures[IMAGE].keys[row][:_ID_LENGTH]] = 1
     return ImageEvalSet(
         queries=queries,
         page_ids=tuple(places),
@@ -89,8 +96,10 @@ def tables_set(
 ) -> ImageEvalSet:
     """An evaluation set of three tables, its pages as published: a page that is there twice stays there twice.
 
-    Queries that no row of qrels names are left out, as are judgements of 0. `max_queries` keeps the first ones. A
-    column `excluded` (or `exclude`) of the queries lists the ids of pages to leave out of a query's answers.
+    Where one of them answers a query and the judgements do not name the other, which is as right, that one is left out
+    of the query's answers, so that it does not count as wrong. Queries that no row of qrels names are left out, as are
+    judgements of 0. `max_queries` keeps the first ones. A column `excluded` (or `exclude`) of the queries lists the ids
+    of pages to leave out of a query's answers.
     """
     corpus.need("corpus-id", IMAGE)
     queries.need("query-id", "query")
@@ -111,16 +120,31 @@ def tables_set(
             kept[name] = found
     if not kept:
         raise DataError(f"{qrels.name}: no row with a score above 0 names a query of {queries.name}; correct the ids")
+    encoded = EncodedPages({IMAGE: pictures}, {name: (IMAGE, row) for name, row in pages.items()})
+    for name, copies in copies_of_answers(encoded, kept).items():
+        excluded[name] = (*dict.fromkeys((*excluded.get(name, ()), *copies)),)
     return ImageEvalSet(
         queries={name: texts[name] for name in kept},
         page_ids=tuple(pages),
         qrels=kept,
-        pages=EncodedPages({IMAGE: pictures}, {name: (IMAGE, row) for name, row in pages.items()}),
+        pages=encoded,
         name=corpus.name.removesuffix(" (corpus)"),
         form="BEIR",
         broken=tuple(message for one in faults.values() for message in one.rows.values()),
         excluded={name: excluded[name] for name in kept if name in excluded},
     )
+
+
+def copies_of_answers(pages: EncodedPages, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, list[str]]:
+    """Query id -> pages of the same bytes as one that answers it, which the judgements do not name."""
+    same: dict[str, list[str]] = {}
+    for page in pages.places:
+        same.setdefault(pages.key(page), []).append(page)
+    found = {
+        query: [copy for page in grades for copy in same[pages.key(page)] if copy not in grades]
+        for query, grades in qrels.items()
+    }
+    return {query: copies for query, copies in found.items() if copies}
 
 
 def _cells(rows: Rows, *columns: str) -> dict[str, list[Any]]:

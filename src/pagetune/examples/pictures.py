@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from pagetune.errors import DataError
 from pagetune.examples.fetching import Fetcher
-from pagetune.pages.pictures import as_rgb
+from pagetune.pages.pictures import shown_size, upright
 
 MAX_PIXELS = 80_000_000
 """A larger picture is refused before it is decoded: a few bytes can stand for it. Pillow warns a little above this."""
@@ -85,7 +85,7 @@ def encode(value: Any, where: str = "picture", folder: Path | None = None, fetch
     label = f"{where} {shown(path or value)}"
     image = _opened(content, label)
     key, size = sha256(content), len(content)
-    width, height = image.size
+    width, height = shown_size(image)
     if image.mode not in _OPAQUE or image.has_transparency_data:
         image = _loaded(image, label)
         if not _is_opaque(image):
@@ -210,7 +210,7 @@ def _loaded(image: Image.Image, label: str) -> Image.Image:
 def _decoded(image: Image.Image, label: str) -> Image.Image:
     _judge_size(image, label)
     try:
-        return as_rgb(ImageOps.exif_transpose(image))
+        return upright(image)
     except Exception as error:
         raise DataError(f"{label} is damaged: {_reason(error)}; write it again") from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pagetune.errors import DataError
 from pagetune.examples.hub import hub_configs, load_from_hub, quiet
 from pagetune.examples.layouts import BEIR, find_files, is_beir
-from pagetune.examples.tables import read_text_table, to_table
+from pagetune.examples.tables import NUMBERS, read_text_table, to_table
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -211,6 +212,8 @@ def _encoded_table(rows: Sequence[Mapping[str, Any]]) -> Any:
                 value = {"bytes": bytes(value), "path": None}
             elif isinstance(value, Path):
                 value = {"bytes": None, "path": str(value)}
+            elif isinstance(value, float) and math.isnan(value) and name not in NUMBERS:
+                value = None  # An empty cell, as pandas has it.
             cells[name].append(value)
     return to_table(cells, "rows")
 

@@ -6,18 +6,20 @@ A row counts from 0, as in Python; a line of a file from 1, as in an editor.
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
+from pagetune.workspace import read_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _CSV = (".csv", ".tsv")
-_NUMBERS = ("label", "score")
+NUMBERS = ("label", "score")
 """Columns of a CSV file that hold numbers; everything else in it is text."""
 
 _KINDS = {bool: "a truth value", int: "a number", float: "a number", str: "text", list: "a list", dict: "a mapping"}
@@ -29,16 +31,16 @@ def read_text_table(path: Path, columns: Mapping[str, str]) -> pa.Table:
     Cells that are missing are null. Raises DataError, naming the file, the line or row, and the column.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = [*(_csv_rows(file, path) if path.suffix in _CSV else _json_rows(file.read(), path))]
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
+        text = read_text(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}; check the file") from None
+    except ValueError as error:
+        raise DataError(f"{path}: {error}; save the file as UTF-8") from None
+    rows = [*(_csv_rows(text, path) if path.suffix in _CSV else _json_rows(text, path))]
     names = [*dict.fromkeys(name for row in rows for name in row)]
     cells = {columns.get(name, name): [row.get(name) for row in rows] for name in names}
     if path.suffix in _CSV:
-        cells |= {name: _numbers(cells[name]) for name in _NUMBERS if name in cells}
+        cells |= {name: _numbers(cells[name]) for name in NUMBERS if name in cells}
     return to_table(cells, str(path))
 
 
@@ -59,15 +61,19 @@ def to_table(cells: Mapping[str, Sequence[Any]], where: str) -> pa.Table:
     return pa.table(arrays)
 
 
-def _csv_rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
-    reader = csv.reader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
+def _csv_rows(text: str, path: Path) -> Iterator[dict[str, Any]]:
+    first = text.partition("\n")[0]
+    # Spreadsheets of many countries part their cells with semicolons, those of some with tabs.
+    usual = "\t" if path.suffix == ".tsv" else ","
+    delimiter = usual if usual in first else next((mark for mark in ";\t," if mark in first), usual)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        head = next(reader, [])
+        head = [name.strip() for name in next(reader, [])]
         doubled = [name for place, name in enumerate(head) if name in head[:place]]
         if doubled:
             raise DataError(f"{path}: line 1: column {doubled[0]!r} is there twice; rename one")
         for values in reader:
-            if not values:
+            if not any(values):  # An empty line, or what a spreadsheet makes of one.
                 continue
             if len(values) != len(head):
                 raise DataError(
@@ -82,7 +88,7 @@ def _csv_rows(file: Any, path: Path) -> Iterator[dict[str, Any]]:
 def _json_rows(text: str, path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix == ".json" and text.lstrip().startswith("["):
         try:
-            found = json.loads(text)
+            found = json.loads(text, parse_constant=_constant)
         except ValueError as error:
             raise DataError(f"{path}: not JSON: {error}; correct the file") from None
         for row, cells in enumerate(found):
@@ -94,13 +100,18 @@ def _json_rows(text: str, path: Path) -> Iterator[dict[str, Any]]:
         if not content.strip():
             continue
         try:
-            cells = json.loads(content)
+            cells = json.loads(content, parse_constant=_constant)
         except ValueError as error:
             reason = str(error).partition(":")[0]
             raise DataError(f"{path}: line {line}: not JSON: {reason}: {content.strip()[:40]!r}; correct it") from None
         if not isinstance(cells, dict):
             raise DataError(f"{path}: line {line}: {content.strip()[:40]} is not an object; write {{column: value}}")
         yield cells
+
+
+def _constant(name: str) -> float | None:
+    """A missing value as pandas and numpy write it in JSON is a missing value."""
+    return None if name == "NaN" else float(name)
 
 
 def _judge_kinds(name: str, values: Sequence[Any], where: str) -> None:

@@ -1,7 +1,8 @@
 """Rows of a query, its page and pages that do not answer it: what training sets and the article's evaluation sets are.
 
 A negative is a picture in a column negative_0, negative_1 …, or the id of another row's page: in such a column, or in
-a list column `negatives`, with a column `id`. Where negatives are ids, a row without a query is a page and no example.
+a list column `negatives`, with a column `id`. A row without a query is a page and no example, where negatives are ids
+and in every evaluation set: there a page that nobody asks for makes the others harder to find.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
@@ -25,9 +27,10 @@ IMAGE = "image"
 class Triplets:
     """The examples of a table, its pictures still encoded.
 
-    `chosen` are the rows that are examples. `pictures` has a column of pictures for `image`, and, unless negatives
-    are ids, for each negative. `slots` has for each negative of an example its column and the row in it, a list over
-    all rows (None: the same row). `labels` is over all rows, or None.
+    `chosen` are the rows that are examples, `others` those of an evaluation set that are pages alone. `queries` is over
+    all rows; in an evaluation set each has a list of them. `pictures` has a column of pictures for `image`, and, unless
+    negatives are ids, for each negative. `slots` has for each negative of an example its column and the row in it, a
+    list over all rows (None: the same row). `labels` is over all rows, or None.
     """
 
     rows: Rows
@@ -37,6 +40,7 @@ class Triplets:
     pictures: dict[str, PictureColumn]
     slots: list[tuple[str, list[int] | None]]
     broken: dict[int, str]
+    others: list[int]
 
     def place(self, slot: int, row: int) -> tuple[str, int]:
         """The column of `pictures` and the row in it of a negative of a row."""
@@ -54,26 +58,38 @@ def read_triplets(
 ) -> Triplets:
     """Read and judge examples. `negatives`: so many of them, none: all there are; `max_rows`: the first examples.
 
-    `training`: a negative with the content of the page itself is a fault, and labels are read.
+    `training`: a negative with the content of the page itself is a fault, and labels are read. Else `max_rows` keeps
+    the first different queries with all their rows, and every row without a query.
     Raises DataError for a missing column, or for the first broken row unless `skip_broken`.
     """
     rows.need("query", IMAGE)
     faults = Faults(skip_broken)
     columns = _negative_columns(rows, negatives)
     by_id = _are_ids(rows, columns)
-    if max_rows is not None and not by_id:
+    if max_rows is not None and training and not by_id:
         rows = replace(rows, dataset=rows.dataset.select(range(min(max_rows, len(rows.dataset)))))
-    chosen, queries = _queries(rows, faults, by_id)
-    chosen = chosen[:max_rows]
+    queries = rows.dataset.with_format(None).select_columns(["query"])[:]["query"]
+    chosen = _asking(rows, queries, faults, by_id, training)
+    others: list[int] = []
+    if training:
+        chosen = chosen[:max_rows]
+    else:
+        queries = [texts_of(cell) or [] for cell in queries]
+        others = [row for row, texts in enumerate(queries) if not texts and row not in faults.rows]
+        chosen = _first_queries(chosen, queries, max_rows)
     labels = _labels(rows, chosen, faults) if training and "label" in rows.columns else None
     if by_id:
         slots = _rows_of_ids(rows, columns, negatives, chosen, faults)
-        wanted = {*chosen, *(target[row] for _, target in slots if target is not None for row in chosen)}
+        wanted = {*chosen, *others, *(target[row] for _, target in slots if target is not None for row in chosen)}
         pictures = {IMAGE: read_pictures(rows, IMAGE, Faults(), wanted, fetcher)}
     else:
         slots = [(column, None) for column in columns]
-        pictures = {column: read_pictures(rows, column, faults, None, fetcher) for column in (IMAGE, *columns)}
-    triplets = Triplets(rows, chosen, queries, labels, pictures, slots, faults.rows)
+        pages = None if training else {*chosen, *others}
+        asking = None if training else {*chosen}
+        pictures = {IMAGE: read_pictures(rows, IMAGE, faults, pages, fetcher)}
+        pictures |= {column: read_pictures(rows, column, faults, asking, fetcher) for column in columns}
+    others = [row for row in others if row not in faults.rows]
+    triplets = Triplets(rows, chosen, queries, labels, pictures, slots, faults.rows, others)
     if training:
         _judge_negatives(triplets, faults)
     triplets.chosen[:] = [row for row in chosen if row not in faults.rows]
@@ -128,19 +144,40 @@ def _are_ids(rows: Rows, columns: Sequence[str]) -> bool:
     return any(plain)
 
 
-def _queries(rows: Rows, faults: Faults, may_be_empty: bool) -> tuple[list[int], list[Any]]:
-    """The rows with a query, and the queries of all rows."""
-    queries = rows.dataset.with_format(None).select_columns(["query"])[:]["query"]
+def texts_of(cell: Any) -> list[str] | None:
+    """The queries in a cell: one, several in a list, none where it is empty; None where something else is in it."""
+    if cell is None or cell != cell:  # Not a number: an empty cell of a column of numbers.
+        return []
+    if isinstance(cell, list):
+        found = [None if isinstance(each, list) else texts_of(each) for each in cell]
+        return None if None in found else [text for texts in found for text in texts or []]
+    if isinstance(cell, str):
+        return [cell] if cell.strip() else []
+    return None
+
+
+def _asking(rows: Rows, queries: Sequence[Any], faults: Faults, by_id: bool, training: bool) -> list[int]:
+    """The rows with a query."""
     chosen = []
-    for row, text in enumerate(queries):
-        if text is None or (isinstance(text, str) and not text.strip()):
-            if not may_be_empty:
-                faults.add(row, f"{rows.where(row)}: query {text!r} has no text; write one or remove the row")
-        elif not isinstance(text, str):
-            faults.add(row, f"{rows.where(row)}: query {text!r} is not text; write a string there")
-        else:
+    for row, cell in enumerate(queries):
+        texts = texts_of(cell)
+        if texts is None or (training and isinstance(cell, list)):
+            faults.add(row, f"{rows.where(row)}: query {cell!r} is not text; write a string there")
+        elif texts:
             chosen.append(row)
-    return chosen, queries
+        elif training and not by_id:
+            faults.add(row, f"{rows.where(row)}: query {cell!r} has no text; write one or remove the row")
+    return chosen
+
+
+def _first_queries(chosen: list[int], queries: list[list[str]], most: int | None) -> list[int]:
+    """The rows that ask one of the first `most` different queries; `queries` keeps no others."""
+    if most is None:
+        return chosen
+    first = {*islice(dict.fromkeys(text for row in chosen for text in queries[row]), most)}
+    for row in chosen:
+        queries[row] = [text for text in queries[row] if text in first]
+    return [row for row in chosen if queries[row]]
 
 
 def _labels(rows: Rows, chosen: Sequence[int], faults: Faults) -> list[Any]:

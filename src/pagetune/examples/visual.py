@@ -139,7 +139,7 @@ class ImageTrainSet:
 class ImageEvalSet:
     """Queries, the pages to find them among, and which pages answer which query (query id -> page id -> grade).
 
-    `form` is "rows" (each query's image its only answer) or "BEIR" (corpus, queries, qrels).
+    `form` is "rows" (a query's answers are the images of its rows) or "BEIR" (corpus, queries, qrels).
     """
 
     queries: dict[str, str]

@@ -9,7 +9,6 @@ that Sentence Transformers' own Pooling and Normalize make the page's vector of 
 from __future__ import annotations
 
 import importlib.util
-import logging
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -23,12 +22,15 @@ from sentence_transformers.base.modules import InputModule, Transformer
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pagetune.errors import MissingExtra, ModelError
+from pagetune.errors import DataError, MissingExtra, ModelError
+from pagetune.examples.pictures import to_rgb
 from pagetune.models.passages import PageText, Passage, cut_texts
 from pagetune.records import Page
 
 if TYPE_CHECKING:
     from PIL.Image import Image as Picture
+
+    from pagetune.pages.ocr import Ocr
 
 TOKENS_AT_ONCE = 16384
 """Tokens, padding included, of one pass through the transformer; a larger batch goes in slices of like lengths."""
@@ -226,13 +228,10 @@ def _as_text(entry: Any) -> str | PageText:
 
 
 def _read_file(path: Path) -> str:
-    from PIL import Image, UnidentifiedImageError
-
     try:
-        with Image.open(path) as picture:
-            return text_of_picture(picture.convert("RGB"))
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise ModelError(f"{path} is not a readable image ({error}); give a PNG, JPEG, WebP or TIFF") from None
+        return text_of_picture(to_rgb(path))
+    except DataError as error:
+        raise ModelError(f"{path} is not a readable image: {error}") from None
 
 
 def text_of_picture(picture: Picture) -> str:
@@ -240,26 +239,19 @@ def text_of_picture(picture: Picture) -> str:
 
     What a PageReader reads of the picture, so that a text can be read once and kept. Raises MissingExtra.
     """
-    from pagetune.pages.text import read_picture
-
     if max(picture.size) > OCR_LONG_SIDE:
         picture = picture.copy()
         picture.thumbnail((OCR_LONG_SIDE, OCR_LONG_SIDE))
     width, height = map(float, picture.size)
-    words = read_picture(_ocr(), picture, width, height)
+    words = _ocr().read(picture, width, height).words
     page = Page("", "", 1, width, height, tuple(words.words), words.boxes, words.sizes, words.lines)
     return page.text()
 
 
 @cache
-def _ocr() -> Any:
+def _ocr() -> Ocr:
     if importlib.util.find_spec("rapidocr") is None:
         raise MissingExtra("rapidocr", "light", "reading a picture")
-    from pagetune.pages.text import ocr_engine
+    from pagetune.pages.ocr import Ocr
 
-    # The engine's maker silences all logging, which is right for a worker process but not for the caller's.
-    level = logging.root.manager.disable
-    try:
-        return ocr_engine()
-    finally:
-        logging.disable(level)
+    return Ocr()

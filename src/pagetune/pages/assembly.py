@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from pagetune.pages.geometry import Frame
+from pagetune.pages.ocr import Found
 from pagetune.pages.pool import Blob
 from pagetune.pages.sources import Offered
+from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, join_cut_words, no_words, unpack
-from pagetune.records import Page
+from pagetune.records import SOURCES, Page
 
 DIGEST_OF_PIXELS_BELOW = 50
 """A page of fewer words is told apart by its pixels too; as worker.THIN_PAGE."""
+
+INKED = 0.02
+"""The share of a page that stands out from its ground, from which it is more than a rule or a speck."""
 
 _KEPT_THOUGH_FAULTY = frozenset({"a picture with hardly any text"})
 _UNTITLED = ("untitled", "microsoft word", "microsoft powerpoint", "slide 1", "document1", "(anonymous)")
@@ -24,7 +30,11 @@ _UNTITLED = ("untitled", "microsoft word", "microsoft powerpoint", "slide 1", "d
 
 @dataclass(slots=True)
 class PageParts:
-    """What is known of one page; `failed` says why nothing is, `ocr` holds what OCR read."""
+    """What is known of one page; `failed` says why nothing is, `ocr` what OCR made of it.
+
+    `hidden`: its layer is not painted and a picture lies behind it; `agrees`: whether OCR has found the layer's words
+    there, None where it was not asked. `missing`: what the worker has not read, or has left out.
+    """
 
     width: float
     height: float
@@ -33,8 +43,12 @@ class PageParts:
     fault: str | None = None
     blank: bool = False
     pixels: str = ""
+    ink: float = 0.0
+    hidden: bool = False
     failed: str = ""
-    ocr: Words | None = None
+    ocr: Found | None = None
+    agrees: bool | None = None
+    missing: tuple[tuple[Reason, str], ...] = ()
 
     @classmethod
     def of(cls, message: dict[str, Any], blobs: Sequence[Blob]) -> PageParts:
@@ -42,6 +56,8 @@ class PageParts:
         frame = Frame(*message["frame"])
         parts = cls(float(message["width"]), float(message["height"]), frame, unpack(blobs))
         parts.fault, parts.blank, parts.pixels = message["fault"], bool(message["blank"]), str(message["pixels"])
+        parts.ink, parts.hidden = float(message["ink"]), bool(message["hidden"])
+        parts.missing = tuple((Reason(reason), str(detail)) for reason, detail in message["lost"])
         return parts
 
     @classmethod
@@ -53,9 +69,31 @@ class PageParts:
         """The words to use and where they are from."""
         layer = self.words
         usable = self.fault is None or self.fault in _KEPT_THOUGH_FAULTY or never_ocr
-        if self.ocr is not None and (not usable or len(self.ocr.words) >= len(layer.words)):
-            return (self.ocr, "ocr") if self.ocr.words else (no_words(), "none")
+        if self.agrees is not None:
+            usable = self.agrees
+        if self.ocr is not None and (not usable or len(self.ocr.words.words) >= len(layer.words)):
+            return (self.ocr.words, "ocr") if self.ocr.words.words else (no_words(), "none")
+        if self.hidden:
+            layer = layer._replace(
+                sources=np.where(layer.sources == 0, np.uint8(SOURCES.index("hidden layer")), layer.sources)
+            )
         return (layer, "text layer") if usable and layer.words else (no_words(), "none")
+
+    def unread(self, origin: str, without_ocr: Reason) -> Iterator[tuple[Reason, str]]:
+        """Why this page, whose words are from `origin`, or a part of it was not read; `without_ocr`: why OCR was not
+        asked, where it was not."""
+        yield from self.missing
+        if self.failed:
+            yield Reason.FAILED, self.failed
+        elif self.blank:
+            return
+        elif self.ocr is None:
+            if self.fault is not None:
+                yield without_ocr, self.fault
+        elif origin != "text layer" and self.ocr.trouble is not None:
+            yield self.ocr.trouble, self.ocr.detail
+        elif origin == "none" and self.ink > INKED:
+            yield Reason.EMPTY, ""
 
 
 @dataclass(slots=True)
@@ -73,17 +111,21 @@ class DocumentWork:
     kills: int = 0
     reason: str = ""
 
-    def finish(self, ocr: str) -> tuple[list[Page], dict[str, Any]]:
-        """Pages (ids and kinds not given yet) and the note that is kept with them. `ocr`: the recipe's read.ocr."""
+    def finish(self, without_ocr: Reason) -> tuple[list[Page], dict[str, Any]]:
+        """Pages (ids and kinds not given yet) and the note that is kept with them. `without_ocr`: why a page was not
+        given to OCR, where it was not."""
         parts = [self.pages[index] for index in range(self.total)]
-        chosen = [part.best(ocr == "never") for part in parts]
+        chosen = [part.best(without_ocr is Reason.OCR_OFF) for part in parts]
         words = join_cut_words([found for found, _ in chosen])
         pages = [
             _page(number, part, found, origin)
             for number, (part, found, (_, origin)) in enumerate(zip(parts, words, chosen, strict=True), start=1)
         ]
-        faults = Counter(part.fault for part in parts if part.fault and not part.blank)
-        notes = [f"page {number}: {part.failed}" for number, part in enumerate(parts, start=1) if part.failed]
+        unread = [
+            [page.number, reason, detail]
+            for page, part in zip(pages, parts, strict=True)
+            for reason, detail in part.unread(page.origin, without_ocr)
+        ]
         metadata = self.about.get("metadata", {})
         note = {
             "format": self.outer or self.format,
@@ -91,11 +133,8 @@ class DocumentWork:
             "title": _title(metadata.get("Title", "")),
             "metadata": metadata,
             "outline": [self._entry(*entry) for entry in self.about.get("outline", [])],
-            "faults": dict(sorted(faults.items())),
-            "unread": sum(1 for page, part in zip(pages, parts, strict=True) if page.origin == "none" and part.fault
-                          and not part.blank and part.ocr is None),
-            "notes": notes[:100],
-        }  # fmt: skip
+            "unread": unread,
+        }
         return pages, note
 
     def _entry(self, level: int, title: str, page: int, top: float | None) -> list[Any]:
@@ -122,6 +161,7 @@ def _page(number: int, part: PageParts, found: Words, origin: Literal["text laye
         boxes=found.boxes,
         sizes=found.sizes,
         lines=found.lines,
+        sources=found.sources,
         origin=origin,
         digest=digest,
     )

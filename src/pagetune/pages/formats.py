@@ -6,13 +6,20 @@ import io
 import zipfile
 from pathlib import Path
 
+from pagetune.errors import DocumentRefused
+
 HEAD_BYTES = 2048
+ENCRYPTED = "encrypted: it asks for a password"
 
 PICTURES = frozenset({"png", "jpeg", "webp", "tiff"})
 OFFICE = frozenset({"docx", "pptx", "xlsx", "odt", "odp", "ods", "doc", "ppt", "xls", "rtf"})
 
 _OPEN_DOCUMENT = {"text": "odt", "presentation": "odp", "spreadsheet": "ods"}
 _OFFICE_OPEN = {"word/": "docx", "ppt/": "pptx", "xl/": "xlsx"}
+_READ = 1 << 20
+"""Bytes of each part of an "ole" file that is looked into."""
+_ENCRYPTED_STREAM = "EncryptedPackage"
+"""Holds all of a document that Office has encrypted, whichever it is."""
 _OLE_STREAMS = {"WordDocument": "doc", "PowerPoint Document": "ppt", "Workbook": "xls", "Book": "xls"}
 
 
@@ -41,7 +48,10 @@ def sniff(head: bytes) -> str | None:
 
 
 def look_inside(path: Path, outer: str) -> str | None:
-    """The office format inside a "zip" or "ole" file, None if it is no office document. For a worker: it parses."""
+    """The office format inside a "zip" or "ole" file, None if it is no office document. For a worker: it parses.
+
+    Raises DocumentRefused where it is encrypted.
+    """
     if outer == "zip":
         return _inside_zip(path)
     if outer == "ole":
@@ -53,24 +63,49 @@ def _inside_zip(path: Path) -> str | None:
     try:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
-            if "mimetype" in names:
-                with archive.open("mimetype") as member:
-                    kind = member.read(200).decode("ascii", "replace")
-                return _OPEN_DOCUMENT.get(kind.rpartition("opendocument.")[2].partition("-")[0].strip())
+            format = _open_document(archive) if "mimetype" in names else _office_open(names)
+            locked = any(member.flag_bits & 1 for member in archive.infolist())
+            if format and (locked or _encryption(archive)):
+                raise DocumentRefused(ENCRYPTED)
+            return format
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, ValueError, EOFError):
         return None
+
+
+def _open_document(archive: zipfile.ZipFile) -> str | None:
+    kind = _beginning(archive, "mimetype", 200).decode("ascii", "replace")
+    return _OPEN_DOCUMENT.get(kind.rpartition("opendocument.")[2].partition("-")[0].strip())
+
+
+def _office_open(names: list[str]) -> str | None:
     if "[Content_Types].xml" not in names:
         return None
     return next((kind for folder, kind in _OFFICE_OPEN.items() if any(n.startswith(folder) for n in names)), None)
 
 
+def _encryption(archive: zipfile.ZipFile) -> bool:
+    """Whether the manifest of an OpenDocument says how its parts are encrypted."""
+    manifest = "META-INF/manifest.xml"
+    return manifest in archive.namelist() and b"encryption-data" in _beginning(archive, manifest, 1 << 20)
+
+
+def _beginning(archive: zipfile.ZipFile, name: str, size: int) -> bytes:
+    with archive.open(name) as member:
+        return member.read(size)
+
+
 def _inside_ole(path: Path) -> str | None:
     # The directory's names are UTF-16; finding one anywhere is enough, since LibreOffice judges for itself.
-    buffer = io.BytesIO()
+    content = b""
     with path.open("rb") as file:
-        buffer.write(file.read(1 << 20))
-        file.seek(0, io.SEEK_END)
-        file.seek(max(0, file.tell() - (1 << 20)))
-        buffer.write(file.read())
-    content = buffer.getvalue()
+        size = file.seek(0, io.SEEK_END)
+        # The directory may lie anywhere: its first sector's number, and the length of a sector, stand in the head.
+        file.seek(0)
+        head = file.read(64).ljust(64, b"\0")
+        directory = int.from_bytes(head[48:52], "little") + 1 << min(int.from_bytes(head[30:32], "little"), 16)
+        for start in (0, directory, size - _READ):
+            file.seek(max(0, start))
+            content += file.read(_READ)
+    if _ENCRYPTED_STREAM.encode("utf-16-le") in content:
+        raise DocumentRefused(ENCRYPTED)
     return next((kind for name, kind in _OLE_STREAMS.items() if name.encode("utf-16-le") in content), None)

@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import ctypes
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import pypdfium2
 import pypdfium2.raw as raw
-from numpy.typing import NDArray
 from PIL import Image
 
 from pagetune.errors import DocumentRefused
+from pagetune.pages.annotations import Flattened, FlattenedDocument
+from pagetune.pages.formats import ENCRYPTED
 from pagetune.pages.geometry import Frame
+from pagetune.pages.glyph_names import GlyphNames
+from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
-from pagetune.pages.words import Words, split_words
+from pagetune.pages.painted import Painted, inside_of, leaves_of, objects_of, switched_off
+from pagetune.pages.placeholders import stand_in
+from pagetune.pages.repair import GlyphNamer, repair
+from pagetune.pages.substitute import substitute
+from pagetune.pages.words import Words, merge_words, split_words
+from pagetune.records import SOURCES
 
 MAX_BOOKMARKS = 20_000
 _METADATA = ("Title", "Author", "Subject", "Keywords", "Creator", "Producer", "CreationDate", "ModDate")
-_INVISIBLE = 3
-_VISIBLE = re.compile(r"\S")
 _MAX_OBJECTS = 4000
+_CIPHER = re.compile(rb"/CFM\s*/(\w+)")
+_CIPHERS = {b"V2", b"AESV2", b"AESV3"}
 
 
 class PdfFile:
@@ -34,24 +44,24 @@ class PdfFile:
         # pdfium keeps the last file's error where it does not set one (a document without pages): set it to one
         # that cannot happen here, that of a file that is not there.
         raw.FPDF_LoadDocument(str(path / "none").encode(), None)
+        substitute().missing.clear()
         try:
             self.document = pypdfium2.PdfDocument(path)
         except pypdfium2.PdfiumError as error:
-            raise DocumentRefused(_why(str(error))) from None
+            raise DocumentRefused(_why(str(error), path)) from None
         self.pages = len(self.document)
         if not self.pages:
             raise DocumentRefused("no pages")
-        self._forms = self.document.get_formtype() != raw.FORMTYPE_NONE and self._open_forms()
+        self._glyphs = GlyphNames(path)
+        self._flattened = FlattenedDocument(path)
+        self.stand_in = stand_in(self.document, path)
+        if self.document.get_formtype() != raw.FORMTYPE_NONE:
+            with suppress(pypdfium2.PdfiumError):
+                self.document.init_forms()
 
     def close(self) -> None:
+        self._flattened.close()
         self.document.close()
-
-    def _open_forms(self) -> bool:
-        try:
-            self.document.init_forms()
-        except pypdfium2.PdfiumError:
-            return False
-        return True
 
     def about(self) -> dict[str, Any]:
         """The outline as [level from 1, title, page from 1, height in PDF coordinates or None], and metadata."""
@@ -82,16 +92,38 @@ class PdfFile:
         except pypdfium2.PdfiumError as error:
             raise DocumentRefused(f"page cannot be loaded: {_plain(str(error))}") from None
         try:
-            yield PdfPage(page, self.document.formenv.raw if self._forms and self.document.formenv else None)
+            names, flattened = partial(self._glyphs, index), partial(self._flattened.page, index)
+            yield PdfPage(page, names, flattened, self.document.formenv.raw if self.document.formenv else None)
         finally:
             page.close()
+
+
+class PageText(NamedTuple):
+    """A page's text as its layer has it, the words that a reader sees with their boxes in the shown page's points,
+    whether they are painted, how many words were left out, by the reason, how many of its glyphs nobody knows, and the
+    fonts that neither the file nor the machine has, with their scripts."""
+
+    text: str
+    words: Words
+    visible: bool
+    left_out: Counter[str]
+    unknown: int
+    missing_fonts: dict[str, str]
 
 
 class PdfPage:
     """One open page."""
 
-    def __init__(self, page: pypdfium2.PdfPage, forms: Any = None) -> None:
+    def __init__(
+        self,
+        page: pypdfium2.PdfPage,
+        glyph_names: GlyphNamer,
+        flattened: Callable[[Any], AbstractContextManager[Flattened | None]],
+        forms: Any = None,
+    ) -> None:
         self._page = page
+        self._glyph_names = glyph_names
+        self._flattened = flattened
         self._raw = page.raw
         self._forms = forms
         self.width = float(raw.FPDF_GetPageWidthF(self._raw))
@@ -102,27 +134,49 @@ class PdfPage:
         raw.FPDF_GetPageBoundingBox(self._raw, box)
         self.frame = Frame(box.left, box.bottom, box.right, box.top, int(raw.FPDFPage_GetRotation(self._raw)) % 4)
 
-    def text(self) -> tuple[str, Words, bool]:
-        """The text layer as it came, its words with boxes in the shown page's points, and whether it is painted."""
-        layer = raw.FPDFText_LoadPage(self._raw)
-        if not layer:
-            raise DocumentRefused("text cannot be loaded")
+    def text(self) -> PageText:
+        """What a reader sees of its text: of its content, of form fields and of annotations."""
+        with self._flattened(self._raw) as flat:
+            if flat is None:
+                return self._read(self._raw, [])
+            objects = objects_of(flat.page)
+            content, added = objects[: flat.content], objects[flat.content :]
+            own = self._read(flat.page, added)
+            others = self._read(flat.page, content).words
+            fields = inside_of(others.boxes, self.frame.shown(flat.fields))
+            names = [SOURCES.index("annotation"), SOURCES.index("form field")]
+            others = others._replace(sources=np.asarray(names, np.uint8)[fields.astype(int)])
+            words = merge_words(own.words, others)
+            return own._replace(text=f"{own.text} {' '.join(others.words)}", words=words)
+
+    def _read(self, page: Any, left_out: Sequence[int]) -> PageText:
+        """The text of a page (pdfium's handle) without these of its objects, which are painted all the same."""
+        with switched_off(left_out):
+            layer = TextLayer(page, self.frame)
         try:
-            text = _layer_text(layer)
-            words = split_words(text, _char_boxes(layer), _type_size(layer))
-            visible = _painted(layer, text)
+            painted = Painted(page, self.frame, self.width, self.height)
+            found = repair(layer, self._glyph_names)
+            words = split_words(
+                found.text,
+                layer.boxes,
+                layer.size,
+                turns_of=layer.turns,
+                seen_of=lambda boxes, starts: painted.seen(layer, boxes, starts),
+                spelt=found.spelt,
+            )
+            text = " ".join(words.words) if painted.left_out.total() else found.text
+            shown = not painted.covered and layer.painted()
+            return PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page))
         finally:
-            raw.FPDFText_ClosePage(layer)
-        return text, words._replace(boxes=self.frame.shown(words.boxes)), visible
+            layer.close()
 
     def marks(self) -> Marks:
         """Where its pictures and paths are."""
-        layer = raw.FPDFText_LoadPage(self._raw)
+        layer = TextLayer(self._raw, self.frame)
         try:
-            shown = not layer or _painted(layer, _layer_text(layer))
+            shown = layer.painted()
         finally:
-            if layer:
-                raw.FPDFText_ClosePage(layer)
+            layer.close()
         return collect(self._raw, self.frame, shown)
 
     def picture_share(self) -> float:
@@ -165,65 +219,19 @@ class PdfPage:
         return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1)
 
 
-def _layer_text(layer: Any) -> str:
-    """The whole text, exactly one character for each of pdfium's indices."""
-    count = raw.FPDFText_CountChars(layer)
-    if count <= 0:
-        return ""
-    buffer = (ctypes.c_ushort * (2 * count + 2))()
-    got = raw.FPDFText_GetText(layer, 0, count, buffer)
-    text = bytes(buffer)[: 2 * max(0, got - 1)].decode("utf-16-le", "replace")
-    if len(text) == count and got - 1 == count:
-        return text
-    # Glyphs without a character, or characters of two units: the indices differ, so ask for each.
-    codes = (raw.FPDFText_GetUnicode(layer, index) for index in range(count))
-    return "".join(chr(code) if 0 < code < 0x110000 and not 0xD800 <= code < 0xE000 else "\ufffd" for code in codes)
-
-
-# Asked for a thousand times a page, so with plain addresses, which the generated binding would wrap one by one, and
-# without giving up the interpreter's lock: a call is too short to keep the thread waiting that watches the parent.
-_loose_char_box = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.c_void_p)(
-    cast(int, ctypes.cast(raw.FPDFText_GetLooseCharBox, ctypes.c_void_p).value)
-)
-
-
-def _char_boxes(layer: Any) -> Callable[[Sequence[int]], NDArray[np.float32]]:
-    address = ctypes.cast(layer, ctypes.c_void_p).value
-
-    def boxes(indices: Sequence[int]) -> NDArray[np.float32]:
-        found = np.zeros((len(indices), 4), np.float32)
-        start, size = found.ctypes.data, found.strides[0]
-        for index, place in zip(indices, range(start, start + found.nbytes, size), strict=True):
-            _loose_char_box(address, index, place)
-        # The structure's order is left, top, right, bottom.
-        return found[:, [0, 3, 2, 1]]
-
-    return boxes
-
-
-def _type_size(layer: Any) -> Callable[[int], float]:
-    matrix = raw.FS_MATRIX()
-    reference = ctypes.byref(matrix)
-
-    def size(index: int) -> float:
-        scale = 1.0
-        if raw.FPDFText_GetMatrix(layer, index, reference):
-            scale = float(abs(matrix.a * matrix.d - matrix.b * matrix.c)) ** 0.5
-        return float(raw.FPDFText_GetFontSize(layer, index)) * (scale or 1.0)
-
-    return size
-
-
-def _painted(layer: Any, text: str) -> bool:
-    """Whether any of up to eight characters, spread over the page, is painted."""
-    found = False
-    for start in range(0, len(text), max(1, len(text) // 8)):
-        if match := _VISIBLE.search(text, start):
-            found = True
-            item = raw.FPDFText_GetTextObject(layer, match.start())
-            if not item or raw.FPDFTextObj_GetTextRenderMode(item) != _INVISIBLE:
-                return True
-    return not found
+def _missing_fonts(page: Any) -> dict[str, str]:
+    """Of the fonts that the open document was found to miss, those of a page's text, with their scripts."""
+    missing = substitute().missing
+    if not missing:
+        return {}
+    found: dict[str, str] = {}
+    for item in leaves_of(page):
+        handle = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
+        if raw.FPDFPageObj_GetType(handle) == raw.FPDF_PAGEOBJ_TEXT:
+            name = font_name(raw.FPDFTextObj_GetFont(handle)).rpartition("+")[2]
+            if script := missing.get(name) or missing.get(name.partition(",")[0]):
+                found[name] = script
+    return found
 
 
 def _holds_picture(form: Any) -> bool:
@@ -242,11 +250,13 @@ def _height(mode: int, values: list[float]) -> float | None:
     return None
 
 
-def _why(message: str) -> str:
+def _why(message: str, path: Path) -> str:
     lower = message.lower()
-    if "password" in lower:
-        return "encrypted: it asks for a password"
-    if "security" in lower:
+    # To pdfium a cipher that it does not know is a wrong password. What names it is never encrypted itself.
+    foreign = "password" in lower and not {*_CIPHER.findall(path.read_bytes())} <= _CIPHERS
+    if "password" in lower and not foreign:
+        return ENCRYPTED
+    if "security" in lower or foreign:
         return "encrypted: by a method that is not supported"
     if "format" in lower:
         return "damaged: not readable as a PDF"

@@ -16,25 +16,38 @@ from typing import Any, Literal
 from pagetune.pages import sources
 from pagetune.pages.assembly import DocumentWork, PageParts
 from pagetune.pages.collection import write_collection
+from pagetune.pages.fonts import installed_fonts
 from pagetune.pages.formats import OFFICE
+from pagetune.pages.ocr import Found, list_models
 from pagetune.pages.office import MISSING, office_command
-from pagetune.pages.pool import Event, Request, WorkerPool
+from pagetune.pages.pool import Blob, Event, Request, WorkerPool
 from pagetune.pages.reading_report import ReadingReport
 from pagetune.pages.tables import load_note, save_pages
+from pagetune.pages.unread import Reason, group_unread
 from pagetune.pages.words import unpack
 from pagetune.progress import SILENT, Progress, Task
 from pagetune.recipe import ReadRecipe
 from pagetune.records import Document
-from pagetune.workspace import Workspace, fingerprint
+from pagetune.workspace import Workspace, file_digest, fingerprint
 
 READ_VERSION = 2
+OCR_VERSION = 2
+"""Of how OCR is used here; raised, pages are read by it again."""
 PAGES_A_REQUEST = 24
 """A longer document's pages go to the workers in parts of so many, so that one document keeps all of them busy."""
 MAX_KILLS = 3
 """A document of which so many pages have ended their worker is refused: it costs a time limit each."""
 
 
-_DECODERS: dict[str, Any] = {"pages": PageParts.of, "ocr": lambda _, blobs: unpack(blobs)}
+def _recognised(message: dict[str, Any], blobs: Sequence[Blob]) -> tuple[Found, bool | None]:
+    """From a worker's answer to "ocr": what was found, and whether the page's own hidden layer says the same."""
+    trouble = message["trouble"]
+    reason, detail = (Reason(trouble[0]), str(trouble[1])) if trouble else (None, "")
+    agrees = None if message["agrees"] is None else bool(message["agrees"])
+    return Found(unpack(blobs), reason, detail), agrees
+
+
+_DECODERS: dict[str, Any] = {"pages": PageParts.of, "ocr": _recognised}
 
 
 def read_documents(
@@ -72,7 +85,10 @@ class _Reading:
         self.works: dict[int, DocumentWork] = {}
         self.documents: dict[int, Document] = {}
         self.kept: dict[int, Path] = {}
-        self.version = _version(recipe, self.ocr)
+        self.models = str(Path(recipe.ocr_models).absolute()) if self.ocr and recipe.ocr_models else ""
+        self.engine = _ocr_version(self.models) if self.ocr else "none"
+        self.ocr_cache = self.cache / "ocr" / self.engine
+        self.version = _version(recipe, self.engine)
 
     def run(self, paths: list[Path]) -> ReadingReport:
         began = time.monotonic()
@@ -85,10 +101,9 @@ class _Reading:
         report = tally.report(documents, time.monotonic() - began)
         shutil.rmtree(self.cache / "sources", ignore_errors=True)
         shutil.rmtree(self.cache / "scratch", ignore_errors=True)
-        if report.unread and not self.ocr and self.recipe.ocr != "never":
-            self.progress.say(
-                f"{report.unread} pages have no usable text layer; to read them by OCR: pip install 'pagetune[light]'"
-            )
+        if report.unread:
+            reasons = ", ".join(f"{entry['reason']} {entry['pages']}" for entry in group_unread(report.unread))
+            self.progress.say(f"{report.unread_pages} of {report.pages} pages were not read, or not wholly: {reasons}")
         return report
 
     # Opening: which files are documents, and how many pages they have.
@@ -213,16 +228,17 @@ class _Reading:
             task.advance()
             return
         work.pages[index] = part = event.value
-        wanted = self.recipe.ocr == "always" or part.fault is not None
-        if self.ocr and wanted and not part.blank:
+        always = self.recipe.ocr == "always"
+        if self.ocr and (always or part.hidden or part.fault is not None) and not part.blank:
             work.pending += 1
-            self._ask(body["work"], work, "ocr", first=True, page=index, long_side=self.recipe.ocr_long_side,
-                      cache=str(self.cache / "ocr" / _ocr_version()))  # fmt: skip
+            self._ask(body["work"], work, "ocr", first=True, page=index, hidden=part.hidden and not always,
+                      long_side=self.recipe.ocr_long_side, models=self.models, cache=str(self.ocr_cache))  # fmt: skip
         else:
             task.advance()
 
     def _recognised(self, work: DocumentWork, event: Event, task: Task) -> None:
-        work.pages[int(event.message["page"])].ocr = event.value
+        part = work.pages[int(event.message["page"])]
+        part.ocr, part.agrees = event.value
         task.advance()
 
     def _failed(self, place: int, work: DocumentWork, event: Event, task: Task) -> bool:
@@ -262,7 +278,7 @@ class _Reading:
         if len(failed) == work.total:
             self._refuse(place, work.offered, f"no page can be read: {failed[0]}")
             return
-        pages, note = work.finish(self.recipe.ocr)
+        pages, note = work.finish(Reason.OCR_OFF if self.recipe.ocr == "never" else Reason.OCR_MISSING)
         self.kept[place] = kept = self._cached(work.offered.digest)
         save_pages(kept, pages, note)
         del self.works[place]
@@ -300,12 +316,15 @@ def _document(offered: sources.Offered, status: Literal["duplicate", "refused"],
     return Document("", sources.shown(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
 
 
-def _ocr_version() -> str:
-    return f"rapidocr-{packages.version('rapidocr')}"
+def _ocr_version(models: str) -> str:
+    """The engine, and the models beside its own. Raises ReadingError where the folder `models` holds none."""
+    engine = f"rapidocr-{packages.version('rapidocr')}-{OCR_VERSION}"
+    if not models:
+        return engine
+    return f"{engine}-{fingerprint([[path.name, file_digest(path)] for path in list_models(Path(models))])[:16]}"
 
 
-def _version(recipe: ReadRecipe, ocr: bool) -> str:
+def _version(recipe: ReadRecipe, engine: str) -> str:
     """What decides, beside a file's bytes, what reading it gives."""
     settings = [recipe.max_pages, recipe.max_image_side, recipe.ocr, recipe.ocr_long_side]
-    engine = _ocr_version() if ocr else "none"
-    return fingerprint(READ_VERSION, packages.version("pypdfium2"), engine, settings)[:16]
+    return fingerprint(READ_VERSION, packages.version("pypdfium2"), engine, installed_fonts(), settings)[:16]

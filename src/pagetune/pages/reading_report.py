@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from pagetune.pages.unread import Reason, UnreadPage, group_unread
 from pagetune.records import Document, Page
 
 
@@ -15,8 +16,7 @@ from pagetune.records import Document, Page
 class ReadingReport:
     """What came of reading. `documents`: all that were offered; `refused`: those of status "refused".
 
-    `faults` counts pages by what was wrong with their text layer; `unread` those of them that OCR has not read;
-    `notes` names pages that failed within a document that was read. `digest` is the collection's content hash.
+    `unread` names pages that were not read, or not wholly, and why. `digest` is the collection's content hash.
     """
 
     documents: tuple[Document, ...]
@@ -25,10 +25,13 @@ class ReadingReport:
     duplicate_pages: int
     refused: tuple[Document, ...]
     seconds: float
-    unread: int = 0
-    faults: dict[str, int] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
+    unread: tuple[UnreadPage, ...] = ()
     digest: str = ""
+
+    @property
+    def unread_pages(self) -> int:
+        """The number of pages in `unread`."""
+        return len({(page.document, page.page) for page in self.unread})
 
     def summary(self) -> dict[str, Any]:
         """The report as plain values for JSON."""
@@ -37,12 +40,11 @@ class ReadingReport:
             "documents": status["read"],
             "pages": self.pages,
             "ocr_pages": self.ocr_pages,
-            "unread_pages": self.unread,
+            "unread_pages": self.unread_pages,
             "duplicate_documents": status["duplicate"],
             "duplicate_pages": self.duplicate_pages,
-            "text_layer_faults": self.faults,
             "refused": {document.path: document.reason for document in self.refused},
-            "notes": list(self.notes),
+            "unread": group_unread(self.unread),
             "seconds": round(self.seconds, 2),
             "digest": self.digest,
         }
@@ -54,9 +56,8 @@ class Tally:
     def __init__(self) -> None:
         self.first: dict[str, str] = {}
         self.hash = hashlib.sha256()
-        self.pages = self.ocr = self.duplicates = self.unread = 0
-        self.faults: Counter[str] = Counter()
-        self.notes: list[str] = []
+        self.pages = self.ocr = self.duplicates = 0
+        self.unread: list[UnreadPage] = []
 
     @property
     def digest(self) -> str:
@@ -68,9 +69,9 @@ class Tally:
         self.pages += len(pages)
         self.ocr += sum(page.origin == "ocr" for page in pages)
         self.duplicates += sum(page.duplicate_of is not None for page in pages)
-        self.unread += int(note["unread"])
-        self.faults.update(note["faults"])
-        self.notes.extend(f"{document.id}: {line}" for line in note["notes"][:20])
+        self.unread += [
+            UnreadPage(document.id, page, Reason(reason), detail) for page, reason, detail in note["unread"]
+        ]
         self.hash.update(f"{document.id}\0{document.digest}\0".encode())
         for page in pages:
             self.hash.update(f"{page.id}\0{page.digest}\0{page.kind}\0{page.origin}\0{page.duplicate_of}\0".encode())
@@ -87,8 +88,6 @@ class Tally:
             self.duplicates,
             tuple(document for document in documents if document.status == "refused"),
             seconds,
-            self.unread,
-            dict(sorted(self.faults.items())),
-            tuple(self.notes),
+            tuple(self.unread),
             self.digest,
         )

@@ -8,6 +8,7 @@ pages.parquet, a row a page, in reading order:
     boxes                  list<float>  left, bottom, right, top of each word, flattened
     sizes                  list<float>  height of the type of each word, points
     lines                  list<int32>  line of each word
+    sources                list<uint8>  where each word was read: its place in records.SOURCES
     origin, kind           string       see records.Page
     duplicate_of           string       id of the first page of the same content, or null
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _NOTE = b"pagetune"
+_ARRAYS = ("boxes", "sizes", "lines", "sources")
 
 
 def page_schema() -> pyarrow.Schema:
@@ -43,7 +45,14 @@ def page_schema() -> pyarrow.Schema:
         {
             **{"id": text, "document": text, "number": pa.int32(), "width": pa.float64(), "height": pa.float64()},
             **{"words": pa.list_(text), "boxes": pa.list_(numbers), "sizes": pa.list_(numbers)},
-            **{"lines": pa.list_(pa.int32()), "origin": text, "kind": text, "digest": text, "duplicate_of": text},
+            **{
+                "lines": pa.list_(pa.int32()),
+                "sources": pa.list_(pa.uint8()),
+                "origin": text,
+                "kind": text,
+                "digest": text,
+                "duplicate_of": text,
+            },
         }
     )
 
@@ -71,7 +80,7 @@ def pages_to_table(pages: Sequence[Page]) -> pyarrow.Table:
     columns: list[Any] = []
     for field in schema:
         values = [getattr(page, field.name) for page in pages]
-        if field.name in ("boxes", "sizes", "lines"):
+        if field.name in _ARRAYS:
             columns.append(_lists([np.asarray(value).ravel() for value in values], field.type.value_type))
         else:
             columns.append(pa.array(values, field.type))
@@ -96,11 +105,13 @@ def table_to_pages(table: pyarrow.Table) -> list[Page]:
             for name in ("id", "document", "number", "width", "height", "words", "origin", "kind", "digest")
         }
         plain["duplicate_of"] = parts.pop("duplicate_of").to_pylist()
-        boxes, sizes, lines = (_split(parts[name]) for name in ("boxes", "sizes", "lines"))
+        arrays = {name: _split(parts[name]) for name in _ARRAYS if name in parts}  # `sources` came later.
         for row in range(batch.num_rows):
             fields = {name: values[row] for name, values in plain.items()}
             fields["words"] = tuple(fields["words"])
-            pages.append(Page(**fields, boxes=boxes[row].reshape(-1, 4), sizes=sizes[row], lines=lines[row]))
+            fields |= {name: values[row] for name, values in arrays.items()}
+            fields["boxes"] = fields["boxes"].reshape(-1, 4)
+            pages.append(Page(**fields))
     return pages
 
 

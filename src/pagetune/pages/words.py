@@ -9,35 +9,68 @@ size of the type only once for each height of a box. So a page of 450 words cost
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.layout.words import UNSPACED, cut
+from pagetune.pages.geometry import Frame
+from pagetune.records import SOURCES
 
 HYPHEN = "\x02"
 """Stands at the end of a word that a line end has cut; `join_cut_words` puts the halves together."""
 
+NO_CHARACTER = "\ufeff"
+"""Stands in a page's text where an index has no character of its own; words are rid of it."""
+UNKNOWN = "\ufffd"
+"""A glyph of which nobody knows the character."""
+
 _WORD = re.compile(r"[^\s\x02\ufffe\u200b]+[\x02\ufffe]?")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _UNCLEAN = re.compile("[\x00-\x08\x0e-\x1b\x7f\xad\ufb00-\ufb05\ufeff\ufffe]")
-_CLEAN = str.maketrans(dict.fromkeys((*range(32), 0x7F, 0xAD, 0xFEFF, 0xFFFE), "") | _LIGATURES)
+_CLEAN: dict[int, str] = dict.fromkeys((*range(32), 0x7F, 0xAD, 0xFEFF, 0xFFFE), "") | _LIGATURES
+_RIGHT_TO_LEFT = re.compile(
+    "[\u05d0-\u05f4\u0620-\u064a\u066e-\u06d3\u06fa-\u074f\u0750-\u077f\u0780-\u07b1\u08a0-\u08c7"
+    "\ufb1d-\ufdfb\ufe70-\ufefc]"
+)
+_MARKS = "\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed"
+_DIGITS = "0-9\u0660-\u0669\u06f0-\u06f9"
+_CLUSTER = re.compile(f"[{_DIGITS}.,:/-]*[{_DIGITS}]|.[{_MARKS}]*", re.DOTALL)
+"""A number, which runs from left to right everywhere, or a letter with its marks."""
+_DRAWN_APART = 0.1
+"""Heights of a word: as far apart two drawings of it may lie to be one word."""
 
 
 class Words(NamedTuple):
-    """The words of a page: boxes float32 [n, 4], sizes float32 [n], lines int32 [n]."""
+    """The words of a page: boxes float32 [n, 4], sizes float32 [n], lines int32 [n]; sources uint8 [n], places in
+    `records.SOURCES`."""
 
     words: list[str]
     boxes: NDArray[np.float32]
     sizes: NDArray[np.float32]
     lines: NDArray[np.int32]
+    sources: NDArray[np.uint8]
+
+    def at(self, places: Sequence[int] | NDArray[np.int64]) -> Words:
+        """The words at these places, in their order."""
+        chosen = np.asarray(places, np.int64)
+        words = [self.words[place] for place in chosen.tolist()]
+        return Words(words, self.boxes[chosen], self.sizes[chosen], self.lines[chosen], self.sources[chosen])
+
+    def __add__(self, other: Words) -> Words:  # type: ignore[override] # Not two tuples, but two parts of a page.
+        """The words of both, one after the other."""
+        boxes, lines = np.concatenate([self.boxes, other.boxes]), np.concatenate([self.lines, other.lines])
+        sizes, sources = np.concatenate([self.sizes, other.sizes]), np.concatenate([self.sources, other.sources])
+        return Words(self.words + other.words, boxes, sizes, lines, sources)
 
 
 def no_words() -> Words:
     """A page without words."""
-    return Words([], np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))
+    nothing = np.zeros(0, np.float32)
+    return Words([], np.zeros((0, 4), np.float32), nothing, nothing.astype(np.int32), nothing.astype(np.uint8))
 
 
 def pack(words: Words) -> list[bytes]:
@@ -46,47 +79,199 @@ def pack(words: Words) -> list[bytes]:
     For a page of 450 words a fifth of the time of JSON.
     """
     text = "\n".join(words.words).encode("utf-8", "surrogatepass")
-    return [text, words.boxes.tobytes(), words.sizes.tobytes(), words.lines.tobytes()]
+    return [text, *(part.tobytes() for part in words[1:])]
 
 
 def unpack(parts: Sequence[bytes | bytearray | memoryview]) -> Words:
     """What `pack` made. Raises ValueError where the parts do not fit together."""
-    text, boxes, sizes, lines = parts
+    text, boxes, sizes, lines, sources = parts
     words = Words(
         str(text, "utf-8", "surrogatepass").split("\n") if text else [],
         np.frombuffer(boxes, np.float32).reshape(-1, 4),
         np.frombuffer(sizes, np.float32),
         np.frombuffer(lines, np.int32),
+        np.frombuffer(sources, np.uint8),
     )
     if len({len(part) for part in words}) > 1:
-        raise ValueError(f"words, boxes, sizes and lines number {[len(part) for part in words]}")
+        raise ValueError(f"words, boxes, sizes, lines and sources number {[len(part) for part in words]}")
     return words
 
 
 def split_words(
-    text: str, boxes_of: Callable[[Sequence[int]], NDArray[np.float32]], size_of: Callable[[int], float]
+    text: str,
+    boxes_of: Callable[[Sequence[int]], NDArray[np.float32]],
+    size_of: Callable[[int], float],
+    *,
+    turns_of: Callable[[Sequence[int]], NDArray[np.int64]] | None = None,
+    seen_of: Callable[[NDArray[np.float32], Sequence[int]], NDArray[np.bool_]] | None = None,
+    spelt: Mapping[int, str] | None = None,
 ) -> Words:
-    """Split a page's text. `boxes_of` gives the loose boxes [n, 4] of the characters at n indices of the text,
-    `size_of` the type size in points at one."""
+    """Split a page's text. `boxes_of` gives the loose boxes [n, 4] of the characters at n indices of the text, on the
+    page as it is shown, `size_of` the type size in points at one.
+
+    `turns_of`: by how many quarter turns clockwise [n] the type at n indices stands upright; asked for only where boxes
+    look turned. `seen_of`: which words [n] of these boxes and first indices a reader sees; the others are left out.
+    `spelt`: what signs of the text are written out as. Words that are drawn twice in one place, for weight or for a
+    halo, stand once.
+    """
+    words, spans = _tokens(text, spelt or {})
+    if not words:
+        return no_words()
+    pairs = boxes_of([index for start, end in spans for index in (start, end - 1)]).reshape(-1, 2, 4)
+    boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
+    down, backwards = _written_down(pairs), _written_backwards(words, pairs)
+    keep = np.ones(len(words), bool) if seen_of is None else seen_of(boxes, [start for start, _ in spans])
+    keep[keep] = ~_drawn_twice([word for word, kept in zip(words, keep.tolist(), strict=True) if kept], boxes[keep])
+    if not keep.all():
+        kept = np.flatnonzero(keep).tolist()
+        words, spans, boxes = [words[place] for place in kept], [spans[place] for place in kept], boxes[keep]
+        down, backwards = down[keep], backwards[keep]
+        if not words:
+            return no_words()
+    starts = [start for start, _ in spans]
+    broken = _after_breaks(text, [index for start, end in spans for index in (start, end - 1)])
+    broken |= np.asarray([False, *(word.endswith(HYPHEN) for word in words[:-1])])
+    turns = np.zeros(len(words), np.int64)
+    if turns_of is not None and _look_turned(words, boxes):
+        turns = turns_of(starts)
+    if down.any():  # A column that is written downwards is read as a line that was turned.
+        turns[(turns == 0) & (down | (2 * down.sum() > len(down)))] = 3
+    if turns.any():
+        return _turned(words, boxes, starts, broken, turns, size_of)
+    lines = number_lines(boxes, broken)
+    found = Words(words, boxes, _sizes(boxes, starts, size_of), lines, _layer(len(words)))
+    return _turned_round(found, backwards) if backwards.any() else found
+
+
+def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[int, int]]]:
+    """The words of a text, made plain, and where each begins and ends; `HYPHEN` ends one that a line end has cut."""
     spans = [match.span() for match in _WORD.finditer(text)]
     if not text.isascii() and UNSPACED.search(text):
         spans = [(start + a, start + b) for start, stop in spans for a, b in cut(text[start:stop])]
     raws = [text[start:end] for start, end in spans]
-    if _UNCLEAN.search(text):
-        cleaned = [raw.translate(_CLEAN) for raw in raws]
-        kept = [place for place, word in enumerate(cleaned) if word]
-        spans, raws = [spans[place] for place in kept], [raws[place] for place in kept]
-        cuts = [raw[-1] in "\x02\ufffe\xad" for raw in raws]
-        words = [cleaned[place] + HYPHEN if cut else cleaned[place] for place, cut in zip(kept, cuts, strict=True)]
-    else:
-        words, cuts = raws, [False] * len(raws)
-    if not words:
-        return no_words()
-    ends = [index for start, end in spans for index in (start, end - 1)]
-    pairs = boxes_of(ends).reshape(-1, 2, 4)
-    boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
-    broken = _after_breaks(text, ends) | np.asarray([False, *cuts[:-1]])
-    return Words(words, boxes, _sizes(boxes, ends[::2], size_of), number_lines(boxes, broken))
+    if not spelt and not _UNCLEAN.search(text):
+        return raws, spans
+    plain: dict[int, str] = {**_CLEAN, **spelt}
+    cleaned = [raw.translate(plain) for raw in raws]
+    kept = [place for place, word in enumerate(cleaned) if word]
+    broken = "\x02\ufffe\xad"
+    return [cleaned[at] + HYPHEN if raws[at][-1] in broken else cleaned[at] for at in kept], [spans[at] for at in kept]
+
+
+def _written_down(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool [n]: the last character stands right below the first; `pairs` float32 [n, 2, 4] are the boxes of both."""
+    middle = (pairs[:, :, :2] + pairs[:, :, 2:]) / 2
+    across, down = np.abs(middle[:, 1, 0] - middle[:, 0, 0]), middle[:, 0, 1] - middle[:, 1, 1]
+    size = pairs[:, 0, 2] - pairs[:, 0, 0]
+    # Latin type never does, turned or not; a raised or lowered character is less than a square below its neighbour.
+    return (down > 0.8 * size) & (across < 0.25 * size) & (down > 0.8 * (pairs[:, 0, 3] - pairs[:, 0, 1]))
+
+
+def _written_backwards(words: Sequence[str], pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool [n]: a word of right-to-left letters of which the first stands left of the last.
+
+    pdfium turns such words round, also where the file has their letters in the order of reading already.
+    """
+    found = np.zeros(len(words), bool)
+    rightwards = pairs[:, 0, 0] < pairs[:, 1, 0]
+    for place in np.flatnonzero(rightwards).tolist():
+        word = words[place]
+        found[place] = not word.isascii() and len(_RIGHT_TO_LEFT.findall(word)) > 1
+    return found
+
+
+def _turned_round(found: Words, backwards: NDArray[np.bool_]) -> Words:
+    """The words as they are read: each letter with its marks, from the last to the first, and so the words of a line
+    of which most were written backwards."""
+    words = [_reverse(word) if back else word for word, back in zip(found.words, backwards.tolist(), strict=True)]
+    order = np.arange(len(words))
+    for line in np.unique(found.lines[backwards]).tolist():
+        own = np.flatnonzero(found.lines == line)
+        letters = [place for place in own.tolist() if _RIGHT_TO_LEFT.search(words[place])]
+        left = found.boxes[own, 0]
+        if 2 * backwards[letters].sum() > len(letters) and (left[1:] > left[:-1]).all():
+            order[own] = own[::-1]
+    return found._replace(words=words).at(order)._replace(lines=found.lines)
+
+
+def _reverse(word: str) -> str:
+    return "".join(reversed(_CLUSTER.findall(word)))
+
+
+def _drawn_twice(words: Sequence[str], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool [n]: the same word stands in the same place before, a tenth of its height apart at most."""
+    twice = np.zeros(len(words), bool)
+    heights = np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+    # Neighbours in a grid of half a height; a second grid, half a step off, has those that the first one parts.
+    for shift in (0.0, 0.5):
+        cells = np.floor(boxes[:, [0, 1]] / (heights[:, None] / 2) + shift).astype(np.int64)
+        _, cell, count = np.unique(cells[:, 0] * 1_000_003 + cells[:, 1], return_inverse=True, return_counts=True)
+        if len(count) == len(words):
+            continue
+        first: dict[tuple[int, str], int] = {}
+        for place in np.flatnonzero(count[cell] > 1).tolist():
+            before = first.setdefault((int(cell[place]), words[place]), place)
+            if before != place:
+                twice[place] |= np.abs(boxes[place] - boxes[before]).max() <= _DRAWN_APART * heights[place]
+    return twice
+
+
+def _look_turned(words: Sequence[str], boxes: NDArray[np.float32]) -> bool:
+    """Is a longer word higher than wide, or does the type run from right to left? Only then it is worth asking."""
+    tall = (boxes[:, 3] - boxes[:, 1]) > 1.3 * (boxes[:, 2] - boxes[:, 0])
+    if any(len(words[place]) > 2 for place in np.flatnonzero(tall).tolist()):
+        return True
+    return 2 * int((boxes[1:, 0] < boxes[:-1, 0]).sum()) >= len(words) > 1
+
+
+def _turned(
+    words: list[str],
+    boxes: NDArray[np.float32],
+    starts: Sequence[int],
+    broken: NDArray[np.bool_],
+    turns: NDArray[np.int64],
+    size_of: Callable[[int], float],
+) -> Words:
+    """Words of which some are turned: those that stand upright first, then those of each other turn, every one with
+    its lines, sizes and order as on the page turned so that they stand upright."""
+    order: list[int] = []
+    lines: list[int] = []
+    sizes: list[float] = []
+    for turn in np.unique(turns).tolist():
+        own = np.flatnonzero(turns == turn)
+        upright = Frame(0, 0, 0, 0, turn).shown(boxes[own])
+        numbers = number_lines(upright, broken[own])
+        if turn:
+            numbers, sequence = _from_the_top(upright, numbers)
+            own, upright = own[sequence], upright[sequence]
+        first = lines[-1] + 1 if lines else 0
+        order += own.tolist()
+        lines += (numbers + first).tolist()
+        sizes += _sizes(upright, [starts[place] for place in own.tolist()], size_of).tolist()
+    return Words(
+        [words[place] for place in order],
+        boxes[order],
+        np.asarray(sizes, np.float32),
+        np.asarray(lines, np.int32),
+        _layer(len(words)),
+    )
+
+
+def _from_the_top(
+    upright: NDArray[np.float32], numbers: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Lines of turned type that the file gives from the foot to the head of the page, turned round: their numbers and
+    the order of their words."""
+    heights = [float(upright[numbers == line, 1].mean()) for line in range(int(numbers[-1]) + 1)]
+    rising = sum(after > before for before, after in pairwise(heights))
+    if 2 * rising <= len(heights) - 1:
+        return numbers, np.arange(len(numbers))
+    sequence = np.argsort(-numbers, kind="stable")
+    return (numbers[-1] - numbers[sequence]).astype(np.int32), sequence
+
+
+def _layer(count: int) -> NDArray[np.uint8]:
+    return np.full(count, SOURCES.index("text layer"), np.uint8)
 
 
 def _after_breaks(text: str, ends: Sequence[int]) -> NDArray[np.bool_]:
@@ -122,6 +307,41 @@ def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np
     undone = (share >= 0.5) & (gap >= -0.2 * em) & (gap < em)
     jump = flat & ((share < 0.3) | (after[:, 0] < before[:, 0] - 0.5 * em))
     return np.concatenate([[0], np.cumsum((marked & ~undone) | jump)]).astype(np.int32)
+
+
+def merge_words(words: Words, others: Words) -> Words:
+    """Words of a page and others that are painted over it (a form's values, notes), in one order of reading.
+
+    A line of the others goes on with the line to its left, if there is one; else it stands below the line above it.
+    """
+    if not words.words or not others.words:
+        return words if words.words else others
+    rows = _line_boxes(words)
+    keys = [(float(line), 0, place) for place, line in enumerate(words.lines.tolist())]
+    for number, box in enumerate(_line_boxes(others)):
+        beside = (rows[:, 2] <= box[0] + 1) & (np.abs(rows[:, 1] + rows[:, 3] - box[1] - box[3]) < box[3] - box[1])
+        above = np.flatnonzero((rows[:, 1] + rows[:, 3]) / 2 >= box[3])
+        if beside.any():
+            line = float(np.flatnonzero(beside)[np.argmax(rows[beside, 2])])
+        else:
+            line = (float(above[np.argmin(rows[above, 1])]) if len(above) else -1.0) + 0.5
+        places = np.flatnonzero(others.lines == number).tolist()
+        keys += [(line, 1 + number, len(words.words) + place) for place in places]
+    order = sorted(range(len(keys)), key=lambda place: keys[place])
+    lines = [keys[place][:2] if keys[place][0] % 1 else keys[place][:1] for place in order]
+    fresh = [one != other for one, other in pairwise(lines)]
+    return (
+        (words + others)
+        .at([keys[place][2] for place in order])
+        ._replace(lines=np.concatenate([[0], np.cumsum(fresh)]).astype(np.int32))
+    )
+
+
+def _line_boxes(words: Words) -> NDArray[np.float32]:
+    """float32 [lines, 4]: the box of each line; lines are numbered from 0 without a gap."""
+    starts = np.flatnonzero(np.r_[True, words.lines[1:] != words.lines[:-1]])
+    low = np.minimum.reduceat(words.boxes[:, :2], starts)
+    return np.concatenate([low, np.maximum.reduceat(words.boxes[:, 2:], starts)], axis=1)
 
 
 def join_cut_words(pages: Sequence[Words]) -> list[Words]:
@@ -162,8 +382,7 @@ def _join(page: Words, known: set[str]) -> Words:
             position += 1
         words.append(word)
         position += 1
-    kept = np.asarray(keep)
-    return Words(words, page.boxes[kept], page.sizes[kept], page.lines[kept])
+    return page.at(keep)._replace(words=words)
 
 
 def _bare(word: str) -> str:

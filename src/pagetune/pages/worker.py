@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,15 +29,20 @@ from pagetune.pages.arena import Arena
 from pagetune.pages.formats import PICTURES, look_inside
 from pagetune.pages.geometry import Frame, fit
 from pagetune.pages.marks import pack_marks
-from pagetune.pages.pdf import PdfFile, PdfPage
+from pagetune.pages.ocr import Found, Ocr
+from pagetune.pages.pdf import PageText, PdfFile, PdfPage
 from pagetune.pages.pictures import PictureFile
-from pagetune.pages.text import ocr_engine, read_picture, text_layer_fault
+from pagetune.pages.placeholders import MOST_WORDS, says_so
+from pagetune.pages.text import PICTURE_BEHIND, text_layer_fault
+from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, no_words, pack
 from pagetune.workspace import write_atomically
 
 Answer = tuple[dict[str, Any], list[bytes]]
 THIN_PAGE = 50
 """A page of fewer words is told apart by its pixels too."""
+_MANY = 0.02
+"""The share of a page's words, or characters, from which it is worth a line that they are missing."""
 
 
 class Reader:
@@ -46,7 +52,7 @@ class Reader:
         self._arena = arena
         self._key: tuple[Any, ...] = ()
         self._file: PdfFile | PictureFile | None = None
-        self._engine: Any = None
+        self._ocr: Ocr | None = None
 
     def answer(self, request: dict[str, Any]) -> Iterator[Answer]:
         """The answers to one request. Raises DocumentRefused if the whole of it fails."""
@@ -110,18 +116,37 @@ class Reader:
                 yield {"page": index, "failed": _reason(error)}, []
 
     def ocr(self, request: dict[str, Any]) -> Iterator[Answer]:
-        """The words of page request["page"], read from its pixels; kept in the folder request["cache"]."""
+        """The words of page request["page"], read from its pixels; kept in the folder request["cache"].
+
+        With request["hidden"] the page's own layer is kept ("agrees", no words) where the picture shows the same words.
+        """
         picture = self._render(request, request["page"], request["long_side"], None)
-        image, (width, height) = picture.image.convert("RGB"), picture.points
-        digest = hashlib.sha256(f"{image.size}{width:.2f}{height:.2f}".encode() + image.tobytes()).hexdigest()
-        kept = Path(request["cache"]) / digest[:2] / f"{digest}.json"
-        words = _load_words(kept)
-        if words is None:
-            if self._engine is None:
-                self._engine = ocr_engine()
-            words = read_picture(self._engine, image, width, height)
-            write_atomically(kept, json.dumps([words.words, *(part.tolist() for part in words[1:])]))
-        yield {"page": request["page"]}, pack(words)
+        image, points = picture.image.convert("RGB"), picture.points
+        layer = self._layer(request) if request["hidden"] else no_words()
+        digest = hashlib.sha256(f"{image.size}{points[0]:.2f}{points[1]:.2f}".encode() + image.tobytes())
+        for part in pack(layer):
+            digest.update(part)
+        kept = Path(request["cache"]) / digest.hexdigest()[:2] / f"{digest.hexdigest()}.json"
+        answer = _load_answer(kept)
+        if answer is None:
+            if self._ocr is None:
+                self._ocr = Ocr(Path(request["models"]) if request["models"] else None)
+            agrees = self._ocr.agrees(image, *points, layer) if layer.words else None
+            found = Found(no_words()) if agrees else self._ocr.read(image, *points)
+            answer = (
+                {"agrees": agrees, "trouble": [found.trouble, found.detail] if found.trouble else None},
+                found.words,
+            )
+            head, words = answer
+            write_atomically(kept, json.dumps([head, words.words, *(part.tolist() for part in words[1:])]))
+        head, words = answer
+        yield {"page": request["page"], **head}, pack(words)
+
+    def _layer(self, request: dict[str, Any]) -> Words:
+        file = self._open(request)
+        assert isinstance(file, PdfFile)
+        with file.page(request["page"]) as page:
+            return page.text().words
 
     def render(self, request: dict[str, Any]) -> Iterator[Answer]:
         """The pixels of the pages request["pages"], raw RGBX, in the arena where they fit; one answer a page."""
@@ -176,33 +201,56 @@ class _Picture(NamedTuple):
 
 def _pdf_page(file: PdfFile, index: int) -> Answer:
     with file.page(index) as page:
-        return _describe(page, index)
-
-
-def _describe(page: PdfPage, index: int) -> Answer:
-    text, words, visible = page.text()
-    picture, pixels, blank = 0.0, "", False
-    if len(words.words) < THIN_PAGE:
-        picture = page.picture_share()
-        pixels, blank = _small_digest(page.render(*fit(page.width, page.height, 128)))
-    fault = text_layer_fault(text, picture=picture, visible=visible)
-    head = {"page": index, "width": page.width, "height": page.height, "frame": list(page.frame)}
-    head |= {"fault": fault, "blank": blank and not words.words, "pixels": pixels}
+        found = page.text()
+        head, words = _describe(page, index, found)
+    kind, about = file.stand_in or (says_so(found.text) if len(found.words.words) < MOST_WORDS else None, "")
+    if kind is not None:  # Its words are the reader program's, and no picture of them says more.
+        head |= {"fault": None, "lost": [[Reason[kind], about]]}
+        words = no_words()
     return head, pack(words)
+
+
+def _describe(page: PdfPage, index: int, found: PageText) -> tuple[dict[str, Any], Words]:
+    words, visible = found.words, found.visible
+    picture, pixels, blank, ink = 0.0, "", False, 0.0
+    if len(words.words) < THIN_PAGE or not visible:
+        picture = page.picture_share()
+    if len(words.words) < THIN_PAGE:
+        pixels, blank, ink = _small_digest(page.render(*fit(page.width, page.height, 128)))
+    fault = text_layer_fault(found.text, picture=picture, visible=visible)
+    hidden = fault is None and not visible and picture >= PICTURE_BEHIND
+    head = {"page": index, "width": page.width, "height": page.height, "frame": list(page.frame)}
+    head |= {"fault": fault, "blank": blank and not words.words, "pixels": pixels, "ink": ink, "hidden": hidden}
+    return head | {"lost": list(_lost(found))}, words
+
+
+def _lost(found: PageText) -> Iterator[tuple[Reason, str]]:
+    """What of a page's text is missing, or was left out."""
+    if found.missing_fonts:
+        yield Reason.FONT, ", ".join(f"{name}: {script}" for name, script in sorted(found.missing_fonts.items()))
+    if found.unknown > _MANY * len(found.text):
+        yield Reason.GLYPHS, ""
+    left_out = found.left_out.total()
+    if left_out > max(2, _MANY * len(found.words.words)):
+        yield Reason.UNSEEN, ", ".join(sorted(found.left_out))
 
 
 def _picture_page(file: PictureFile, index: int) -> Answer:
     width, height = file.size(index)
-    pixels, blank = _small_digest(file.render(index, 128))
+    pixels, blank, ink = _small_digest(file.render(index, 128))
     head = {"page": index, "width": width, "height": height, "frame": list(Frame(0, 0, width, height))}
-    return head | {"fault": "a picture", "blank": blank, "pixels": pixels}, pack(no_words())
+    head |= {"fault": "a picture", "blank": blank, "pixels": pixels, "ink": ink, "hidden": False}
+    return head | {"lost": []}, pack(no_words())
 
 
-def _small_digest(image: Image.Image) -> tuple[str, bool]:
-    """A digest of a small grey copy, coarse enough for rounding, and whether it is all of one shade."""
+def _small_digest(image: Image.Image) -> tuple[str, bool, float]:
+    """A digest of a small grey copy, coarse enough for rounding, whether it is all of one shade, and the share of it
+    that stands out from the shade that is most of it."""
     grey = np.asarray(image.convert("L"), np.uint8)
     blank = int(grey.max()) - int(grey.min()) < 8
-    return hashlib.sha256(f"{grey.shape}".encode() + (grey >> 3).tobytes()).hexdigest()[:32], blank
+    ground = int(np.bincount(grey.ravel() >> 3).argmax()) << 3
+    ink = float((np.abs(grey.astype(np.int16) - ground) > 24).mean())
+    return hashlib.sha256(f"{grey.shape}".encode() + (grey >> 3).tobytes()).hexdigest()[:32], blank, ink
 
 
 def _reason(error: Exception) -> str:
@@ -212,13 +260,14 @@ def _reason(error: Exception) -> str:
     return f"damaged: {' '.join(f'{type(error).__name__}: {error}'.split())[:160]}"
 
 
-def _load_words(kept: Path) -> Words | None:
+def _load_answer(kept: Path) -> tuple[dict[str, Any], Words] | None:
     try:
-        words, boxes, sizes, lines = json.loads(kept.read_text(encoding="utf-8"))
+        head, words, boxes, sizes, lines, sources = json.loads(kept.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     places = np.asarray(boxes, np.float32).reshape(-1, 4)
-    return Words(words, places, np.asarray(sizes, np.float32), np.asarray(lines, np.int32))
+    rest = np.asarray(sizes, np.float32), np.asarray(lines, np.int32), np.asarray(sources, np.uint8)
+    return head, Words(words, places, *rest)
 
 
 def _limit_memory(megabytes: int) -> None:
@@ -281,6 +330,9 @@ def main() -> None:
     arena = Arena(shared) if shared >= 0 else None
     _limit_memory(megabytes)
     keep_freed_memory()
+    # Pictures' sizes are judged before any pixel is decoded, so Pillow's own guard is not needed.
+    Image.MAX_IMAGE_PIXELS = None
+    warnings.simplefilter("ignore")
     serve(socket.socket(fileno=handle), arena)
     os._exit(0)
 

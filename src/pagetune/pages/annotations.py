@@ -1,0 +1,91 @@
+"""What is painted on a page beside its content: the values of form fields, and annotations with an appearance.
+
+pdfium's text page knows only a page's content. So a copy of the document is held in which the annotations of a page
+are made part of its content (flattened), the way a reader program paints them; what was added are the page's last
+objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pypdfium2
+import pypdfium2.raw as raw
+from numpy.typing import NDArray
+
+_UNPAINTED = (raw.FPDF_ANNOT_LINK, raw.FPDF_ANNOT_POPUP, raw.FPDF_ANNOT_UNKNOWN)
+_MOST = 5000
+
+
+class Flattened(NamedTuple):
+    """A page whose annotations are part of its content. `content`: how many of its objects were there before; `fields`:
+    float32 [n, 4], the rectangles of the form's fields (left, bottom, right, top) in the PDF's coordinates."""
+
+    page: Any
+    content: int
+    fields: NDArray[np.float32]
+
+
+class FlattenedDocument:
+    """A second, changed copy of a document, opened when it is first needed; to be closed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def page(self, index: int, page: Any) -> Iterator[Flattened | None]:
+        """Page `index` (from 0) with its annotations in its content; None where it has none, or that fails.
+
+        `page`: pdfium's handle of the same page in the document as it is.
+        """
+        painted, fields = _annotations(page)
+        if not painted:
+            yield None
+            return
+        content = raw.FPDFPage_CountObjects(page)
+        with suppress(pypdfium2.PdfiumError):
+            first = self._document.get_page(index)
+            done = raw.FPDFPage_Flatten(first.raw, raw.FLAT_NORMALDISPLAY)
+            first.close()
+            if done == raw.FLATTEN_SUCCESS:
+                flat = self._document.get_page(index)
+                try:
+                    yield Flattened(flat.raw, content, fields)
+                finally:
+                    flat.close()
+                return
+        yield None
+
+    @cached_property
+    def _document(self) -> pypdfium2.PdfDocument:
+        document = pypdfium2.PdfDocument(self._path)
+        if document.get_formtype() != raw.FORMTYPE_NONE:
+            with suppress(pypdfium2.PdfiumError):
+                document.init_forms()  # It also gives the fields that have none an appearance.
+        return document
+
+    def close(self) -> None:
+        """Close it, if it was opened."""
+        if "_document" in self.__dict__:
+            self.__dict__.pop("_document").close()
+
+
+def _annotations(page: Any) -> tuple[int, NDArray[np.float32]]:
+    """How many of a page's annotations may be painted, and the rectangles of its form fields."""
+    painted, fields = 0, []
+    box = raw.FS_RECTF()
+    for index in range(min(raw.FPDFPage_GetAnnotCount(page), _MOST)):
+        annotation = raw.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        kind = raw.FPDFAnnot_GetSubtype(annotation)
+        painted += kind not in _UNPAINTED
+        if kind == raw.FPDF_ANNOT_WIDGET and raw.FPDFAnnot_GetRect(annotation, box):
+            fields.append((box.left, box.bottom, box.right, box.top))
+        raw.FPDFPage_CloseAnnot(annotation)
+    return painted, np.asarray(fields, np.float32).reshape(-1, 4)

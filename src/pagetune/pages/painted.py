@@ -1,0 +1,302 @@
+"""Which words of a page a reader sees: not those of layers that are off, nor those under a shape drawn later.
+
+Looking at every word's pixels would cost as much as the reading. So the page's objects are asked first, which is
+cheap, for what may be unseen: text of an optional layer, text inside of forms, text that a picture or a filled shape
+is drawn over later, text whose clipping leaves it out, text in nearly white. Only pages that have such are rendered,
+small and grey: as they are, without these objects, and these objects alone. A word is seen where a good part of what
+it paints alone is changed by leaving it out.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pypdfium2.raw as raw
+from numpy.typing import NDArray
+
+from pagetune.pages.geometry import Frame, fit
+from pagetune.pages.layer import INVISIBLE, TextLayer, address_of, loose
+
+_P, _I = ctypes.c_void_p, ctypes.c_int
+_count = loose(raw.FPDFPage_CountObjects, _I, _P)
+_get = loose(raw.FPDFPage_GetObject, _P, _P, _I)
+_kind = loose(raw.FPDFPageObj_GetType, _I, _P)
+_bounds = loose(raw.FPDFPageObj_GetBounds, _I, _P, _P, _P, _P, _P)
+_marks = loose(raw.FPDFPageObj_CountMarks, _I, _P)
+_mode = loose(raw.FPDFTextObj_GetTextRenderMode, _I, _P)
+_fill = loose(raw.FPDFPageObj_GetFillColor, _I, _P, _P, _P, _P, _P)
+_draw_mode = loose(raw.FPDFPath_GetDrawMode, _I, _P, _P, _P)
+_form_count = loose(raw.FPDFFormObj_CountObjects, _I, _P)
+_form_get = loose(raw.FPDFFormObj_GetObject, _P, _P, ctypes.c_ulong)
+_clip = loose(raw.FPDFPageObj_GetClipPath, _P, _P)
+_clip_count = loose(raw.FPDFClipPath_CountPaths, _I, _P)
+
+_MOST = 20_000
+"""Objects of a page that are looked at."""
+_MOST_LAYERS = 8
+"""Groups that are looked at one by one; what is left is looked at together."""
+_PALE = 240
+"""Of 255: type with no darker channel is looked at."""
+_THIN = 3.0
+"""Points: what is drawn over text and is no higher is a rule."""
+_LONG_SIDE = 800
+_GREY = 128
+"""The paper on which ink of any colour shows."""
+_CHANGED = 12
+"""Of 255: as much darker or lighter is ink."""
+_SEEN_SHARE = 0.3
+"""Of a word's ink: as much must be seen on the page."""
+_DEEPEST = 4
+
+
+@dataclass
+class Suspects:
+    """Objects that may be unseen, by group: those of one group do not lie over each other and are looked at at once.
+
+    `texts`: address of a text object -> its group; `unpainted`: text objects of the mode that paints nothing;
+    `pictures`: boxes of pictures that fill the page, under or over which text is its hidden layer.
+    """
+
+    texts: dict[int, str] = field(default_factory=dict)
+    unpainted: set[int] = field(default_factory=set)
+    pictures: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+
+class Painted:
+    """What of an open page's text is painted. `page`: pdfium's handle; `left_out` counts words by the reason."""
+
+    def __init__(self, page: Any, frame: Frame, width: float, height: float) -> None:
+        self._page, self._address = page, address_of(page)
+        self._frame, self._width, self._height = frame, width, height
+        self.left_out: Counter[str] = Counter()
+        self.covered = False
+        """Most words lie under a picture that covers the page: they are its hidden layer."""
+
+    def seen(self, layer: TextLayer, boxes: NDArray[np.float32], starts: Sequence[int]) -> NDArray[np.bool_]:
+        """bool [n]: which words are seen, of their boxes [n, 4] on the page as shown and their first indices."""
+        x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+        inside = (x >= 0) & (x <= self._width) & (y >= 0) & (y <= self._height)
+        self.left_out["outside the page's visible box"] += int((~inside).sum())
+        suspects = self._suspects()
+        if not suspects.texts and not suspects.unpainted:
+            return inside
+        owners = layer.objects(starts)
+        unpainted = np.asarray([owner in suspects.unpainted for owner in owners.tolist()])
+        groups = np.asarray([suspects.texts.get(owner, "") for owner in owners.tolist()])
+        hidden = self._unseen(suspects, groups, boxes)
+        over = inside_of(boxes, self._frame.shown(np.asarray(suspects.pictures, np.float32).reshape(-1, 4)))
+        layered = (hidden & over) | unpainted
+        if layered.sum() > 0.5 * len(boxes):
+            # Text under, or unpainted over, a picture of the page is somebody's OCR: whether it is good is for others.
+            self.covered = not unpainted.all()
+            layered[:] = False
+            hidden[:] = False
+        lost = hidden | (layered & ~over)
+        self.left_out["not painted, or under something drawn later"] += int((lost & inside).sum())
+        return inside & ~lost
+
+    def _suspects(self) -> Suspects:
+        """Ask the page's objects."""
+        found = Suspects()
+        texts: list[tuple[int, int]] = []
+        covers: list[tuple[int, tuple[float, float, float, float]]] = []
+        for order in range(min(_count(self._address), _MOST)):
+            item = _get(self._address, order)
+            kind = _kind(item)
+            layer = _optional_layer(item) if _marks(item) > 0 else None
+            if kind == raw.FPDF_PAGEOBJ_TEXT:
+                texts.append((order, item))
+                if _mode(item) == INVISIBLE:
+                    found.unpainted.add(item)
+                elif layer is not None:
+                    found.texts[item] = layer
+                elif _is_pale(item) or _clipped_away(item):
+                    found.texts[item] = " pale"
+            elif kind == raw.FPDF_PAGEOBJ_FORM:
+                group = layer or f" form {order}"
+                found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
+            if kind != raw.FPDF_PAGEOBJ_TEXT and (box := _cover(item, kind)) is not None:
+                if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM) and self._fills(box):
+                    found.pictures.append(box)
+                if texts:
+                    covers.append((order, box))
+        for item in _covered(texts, covers):
+            if item not in found.unpainted:
+                found.texts.setdefault(item, " covered")
+        return found
+
+    def _fills(self, box: tuple[float, float, float, float]) -> bool:
+        return (box[2] - box[0]) * (box[3] - box[1]) >= 0.5 * self._width * self._height
+
+    def _unseen(self, suspects: Suspects, groups: NDArray[Any], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """bool [n]: words of a group of suspects that the page looks the same without."""
+        hidden = np.zeros(len(boxes), bool)
+        if not (groups != "").any():
+            return hidden
+        size = fit(self._width, self._height, _LONG_SIDE)
+        scale = size[0] / self._width
+        whole = self._render(size, 255)
+        leaves = list(leaves_of(self._page))
+        for names in _bundles(dict.fromkeys(suspects.texts.values())):
+            members = np.flatnonzero(np.isin(groups, names))
+            if not len(members):
+                continue
+            holders = {item for item, name in suspects.texts.items() if name in names}
+            with switched_off([item for item in leaves if item not in holders]):
+                ink = np.abs(self._render(size, _GREY) - _GREY) > _CHANGED
+            with switched_off(holders):
+                changed = ink & (np.abs(self._render(size, 255) - whole) > _CHANGED // 2)
+            for place in members.tolist():
+                window = _window(boxes[place], scale, size)
+                painted = int(ink[window].sum())
+                hidden[place] = not painted or changed[window].sum() < _SEEN_SHARE * painted
+        return hidden
+
+    def _render(self, size: tuple[int, int], paper: int) -> NDArray[np.int16]:
+        width, height = size
+        stride = (width + 3) // 4 * 4
+        pixels = np.full((height, stride), paper, np.uint8)
+        bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_Gray, pixels.ctypes.data_as(_P), stride)
+        try:
+            raw.FPDF_RenderPageBitmap(bitmap, self._page, 0, 0, width, height, 0, 0)
+        finally:
+            raw.FPDFBitmap_Destroy(bitmap)
+        return pixels[:, :width].astype(np.int16)
+
+
+def objects_of(page: Any) -> list[int]:
+    """The addresses of a page's objects, in the order of drawing."""
+    address = address_of(page)
+    return [_get(address, order) for order in range(_count(address))]
+
+
+@contextmanager
+def switched_off(items: Collection[int]) -> Iterator[None]:
+    """Objects switched off: neither painted nor read."""
+    handles = [ctypes.cast(item, raw.FPDF_PAGEOBJECT) for item in items]
+    for handle in handles:
+        raw.FPDFPageObj_SetIsActive(handle, False)
+    try:
+        yield
+    finally:
+        for handle in handles:
+            raw.FPDFPageObj_SetIsActive(handle, True)
+
+
+def _bundles(groups: Collection[str]) -> list[list[str]]:
+    names = list(groups)
+    alone, rest = names[: _MOST_LAYERS - 1], names[_MOST_LAYERS - 1 :]
+    return [[name] for name in alone] + ([rest] if rest else [])
+
+
+def _optional_layer(item: int) -> str | None:
+    """The name of the optional layer ("OC") that an object is marked to be of; None if it is not."""
+    handle = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
+    for index in range(min(_marks(item), 8)):
+        mark = raw.FPDFPageObj_GetMark(handle, index)
+        if _said(raw.FPDFPageObjMark_GetName, mark) == "OC":
+            return _said(raw.FPDFPageObjMark_GetParamStringValue, mark, b"Name") or f" layer of object {item}"
+    return None
+
+
+def _said(ask: Any, mark: Any, *arguments: Any) -> str:
+    """The text that one of pdfium's functions writes into a buffer."""
+    size = ctypes.c_ulong()
+    buffer = (ctypes.c_ushort * 64)()
+    if not ask(mark, *arguments, buffer, ctypes.sizeof(buffer), size) or size.value > ctypes.sizeof(buffer):
+        return ""
+    return bytes(buffer)[: max(0, size.value - 2)].decode("utf-16-le", "replace")
+
+
+_CHANNELS = (ctypes.c_uint * 4)()
+_CHANNEL = [ctypes.addressof(_CHANNELS) + 4 * place for place in range(4)]
+_SIDES = (ctypes.c_float * 4)()
+_SIDE = [ctypes.addressof(_SIDES) + 4 * place for place in range(4)]
+_MODES = (ctypes.c_int * 2)()
+_MODE = [ctypes.addressof(_MODES) + 4 * place for place in range(2)]
+
+
+def _is_pale(text: int) -> bool:
+    return bool(_fill(text, *_CHANNEL)) and (min(_CHANNELS[:3]) >= _PALE or _CHANNELS[3] < 16)
+
+
+def _box(item: int) -> tuple[float, float, float, float] | None:
+    return (_SIDES[0], _SIDES[1], _SIDES[2], _SIDES[3]) if _bounds(item, *_SIDE) else None
+
+
+def _cover(item: int, kind: int) -> tuple[float, float, float, float] | None:
+    """The box of an object that would hide what lies under it; None of one that would not."""
+    if kind == raw.FPDF_PAGEOBJ_PATH and not (_draw_mode(item, *_MODE) and _MODES[0]):
+        return None
+    box = _box(item)
+    return box if box and box[3] - box[1] > _THIN and box[2] - box[0] > _THIN else None
+
+
+def _clipped_away(text: int) -> bool:
+    """Whether the middle of a text lies outside of the box of its clipping."""
+    clip = _clip(text)
+    if not clip or _clip_count(clip) <= 0:
+        return False
+    box, handle = _box(text), ctypes.cast(clip, raw.FPDF_CLIPPATH)
+    if box is None:
+        return False
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    across, up = ctypes.c_float(), ctypes.c_float()
+    for path in range(min(_clip_count(clip), 4)):
+        points = []
+        for place in range(min(raw.FPDFClipPath_CountPathSegments(handle, path), 16)):
+            segment = raw.FPDFClipPath_GetPathSegment(handle, path, place)
+            if segment and raw.FPDFPathSegment_GetPoint(segment, across, up):
+                points.append((across.value, up.value))
+        if points and not (
+            min(p[0] for p in points) <= x <= max(p[0] for p in points)
+            and min(p[1] for p in points) <= y <= max(p[1] for p in points)
+        ):
+            return True
+    return False
+
+
+def leaves_of(holder: Any, depth: int = 0) -> Iterator[int]:
+    """The objects of a page and of the forms in it. `holder`: pdfium's page, or below it a form's address."""
+    items = (_form_get(holder, at) for at in range(min(_form_count(holder), _MOST))) if depth else objects_of(holder)
+    for item in items:
+        if depth < _DEEPEST and _kind(item) == raw.FPDF_PAGEOBJ_FORM:
+            yield from leaves_of(item, depth + 1)
+        else:
+            yield item
+
+
+def _covered(
+    texts: Sequence[tuple[int, int]], covers: Sequence[tuple[int, tuple[float, float, float, float]]]
+) -> Iterator[int]:
+    """The text objects of which a part lies under something that is drawn later; all are in the order of drawing."""
+    if not texts or not covers:
+        return
+    orders = np.asarray([order for order, _ in texts])
+    boxes = np.asarray([_box(item) or (0, 0, 0, 0) for _, item in texts], np.float32)
+    under = np.zeros(len(texts), bool)
+    for order, (left, bottom, right, top) in covers:
+        lower = np.minimum(boxes[:, 3], top) - np.maximum(boxes[:, 1], bottom) > 0.5 * (boxes[:, 3] - boxes[:, 1])
+        under |= lower & (orders < order) & (np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left) > 1)
+    yield from (item for (_, item), own in zip(texts, under.tolist(), strict=True) if own)
+
+
+def inside_of(boxes: NDArray[np.float32], areas: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """bool [n]: the middle of the box lies in one of the areas."""
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    found = np.zeros(len(boxes), bool)
+    for left, bottom, right, top in areas.tolist():
+        found |= (x >= left) & (x <= right) & (y >= bottom) & (y <= top)
+    return found
+
+
+def _window(box: NDArray[np.float32], scale: float, size: tuple[int, int]) -> tuple[slice, slice]:
+    left, bottom, right, top = (float(side) * scale for side in box)
+    rows = slice(max(0, int(size[1] - top)), max(0, int(size[1] - bottom) + 1))
+    return rows, slice(max(0, int(left)), max(0, int(right) + 1))
