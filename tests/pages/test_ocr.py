@@ -8,7 +8,8 @@ from PIL import Image
 from scans import ENGLISH, GERMAN, RUSSIAN, SIZE, draw, words_of
 
 from pagetune.errors import ReadingError
-from pagetune.pages.ocr import Ocr, Recogniser, list_models
+from pagetune.pages.ocr import Ocr
+from pagetune.pages.recogniser import Recogniser, list_models
 from pagetune.pages.store import PageStore
 from pagetune.pages.unread import Reason
 

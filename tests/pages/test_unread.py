@@ -70,6 +70,8 @@ def test_ink_without_words_is_counted_and_a_rule_is_not(tmp_path):
         assert list(part.unread("none", Reason.OCR_OFF)) == expected
     part.ocr = Found(no_words(), Reason.SCRIPT, "Greek")
     assert list(part.unread("none", Reason.OCR_OFF)) == [(Reason.SCRIPT, "Greek")]
+    assert list(part.unread("text layer", Reason.OCR_OFF)) == [(Reason.SCRIPT, "Greek")]  # Of a stamp on the scan.
+    part.fault = None
     assert list(part.unread("text layer", Reason.OCR_OFF)) == []
 
 

@@ -90,7 +90,7 @@ class PageParts:
         elif self.ocr is None:
             if self.fault is not None:
                 yield without_ocr, self.fault
-        elif origin != "text layer" and self.ocr.trouble is not None:
+        elif self.ocr.trouble is not None and (origin != "text layer" or self.fault is not None):
             yield self.ocr.trouble, self.ocr.detail
         elif origin == "none" and self.ink > INKED:
             yield Reason.EMPTY, ""

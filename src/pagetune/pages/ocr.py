@@ -10,23 +10,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.errors import ReadingError
 from pagetune.pages.hidden import Run, layer_agrees, sample_runs
-from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, lengths, run_sideways
-from pagetune.pages.scripts import main_script, mixes_scripts, script_known, script_of, scripts_of_letters
+from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, run_sideways
+from pagetune.pages.recogniser import Picture, Recogniser, list_models
+from pagetune.pages.scripts import main_script, mixes_scripts, script_known, script_of
 from pagetune.pages.text import FEW_WORDS
 from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, no_words
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-Picture = NDArray[np.uint8]
 
 GOOD = 0.87
 """Lines of a script that the model knows are read at 0.95 and more even from poor scans, Greek at 0.81, Korean at 0.44,
@@ -50,64 +48,6 @@ class Found(NamedTuple):
     words: Words
     trouble: Reason | None = None
     detail: str = ""
-
-
-class Recogniser:
-    """One model that reads lines; `path` None: the one in RapidOCR's wheel. One thread, because pages are read in
-    parallel over processes; silent."""
-
-    def __init__(self, path: Path | None = None) -> None:
-        import logging
-
-        from rapidocr import RapidOCR
-
-        level = logging.root.manager.disable
-        logging.disable(logging.CRITICAL)
-        try:
-            model = {} if path is None else {"Rec.model_path": str(path)}
-            self._engine: Any = RapidOCR(
-                params={
-                    "Global.log_level": "critical",
-                    # Lines of a batch are padded to its longest: one at a time takes a third less on one core.
-                    "Rec.rec_batch_num": 1,
-                    "EngineConfig.onnxruntime.intra_op_num_threads": 1,
-                    "EngineConfig.onnxruntime.inter_op_num_threads": 1,
-                    **model,
-                }
-            )
-        finally:
-            logging.disable(level)
-
-    def detect(self, picture: Picture) -> NDArray[np.float32]:
-        """The corners of the lines on a picture (BGR), float32 [n, 4, 2], clockwise from the top left."""
-        boxes = self._engine(picture, use_cls=False, use_rec=False).boxes
-        return np.asarray([] if boxes is None else boxes, np.float32).reshape(-1, 4, 2)
-
-    def cut(self, picture: Picture, quads: NDArray[np.float32], sideways: bool) -> list[Picture]:
-        """The lines' own pictures, those of lines that run `sideways` turned by a quarter, their right side up."""
-        across, down = (np.trunc(side) for side in lengths(quads))
-        cuts = self._engine.crop_text_regions(picture, quads)
-        # RapidOCR has turned what is tall, also a single figure that stands upright.
-        done = (down >= TALL * np.maximum(across, 1)).tolist()
-        return [np.ascontiguousarray(np.rot90(one, sideways - was)) for one, was in zip(cuts, done, strict=True)]
-
-    def read(self, lines: Sequence[Picture], ems: NDArray[np.float32]) -> list[Read]:
-        """Recognise lines of `ems` [n] heights of length."""
-        found = self._engine.recognize_txt(list(lines))
-        return [self._judge(*one) for one in zip(found.txts, found.scores, ems.tolist(), strict=True)]
-
-    def _judge(self, text: str, confidence: float, ems: float) -> Read:
-        # Of letters that it does not know the model drops most and is sure of the rest: a line of Russian comes as its
-        # full stop. No print is so wide that a line has fewer characters than heights.
-        filled = min(1.0, (breadth_in_characters(text) + 0.5) / max(ems, 1.0))
-        known = script_known(main_script(text), self.scripts)
-        return Read(text, float(confidence), float(confidence) * filled if known else 0.0)
-
-    @cached_property
-    def scripts(self) -> frozenset[str]:
-        """The scripts whose letters are among the model's characters."""
-        self._engine.recognize_txt([np.full((48, 48, 3), 255, np.uint8)])  # Loads the model.
-        return scripts_of_letters(self._engine.text_rec.session.get_character_list())
 
 
 class Ocr:
@@ -204,31 +144,6 @@ class Ocr:
         return Block(quads, [reads[place] for place in range(len(quads))], turns + 2 * over)
 
 
-def list_models(folder: Path) -> list[Path]:
-    """The recognition models (ONNX with its characters inside) of a folder. Raises ReadingError where there is none."""
-    import onnxruntime
-
-    if not folder.is_dir():
-        raise ReadingError(f"read.ocr_models: {str(folder)!r} is not a folder; give one with PP-OCR recognition models")
-    found = []
-    for path in sorted(folder.glob("*.onnx")):
-        try:
-            session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # Whatever the runtime makes of a file that is not a model.
-            line = " ".join(str(error).split())[:120]
-            raise ReadingError(
-                f"read.ocr_models: {path} is not a model that can be loaded ({line}); remove it"
-            ) from None
-        if "character" in session.get_modelmeta().custom_metadata_map:
-            found.append(path)
-    if not found:
-        raise ReadingError(
-            f"read.ocr_models: {str(folder)!r} holds no recognition model (*.onnx, its characters in its metadata); "
-            "give a folder with such models, as RapidOCR publishes them"
-        )
-    return found
-
-
 def _bgr(picture: Image) -> Picture:
     return np.ascontiguousarray(np.asarray(picture.convert("RGB"))[:, :, ::-1])
 
@@ -263,7 +178,7 @@ def _mixed_script(reads: Sequence[Read]) -> str:
     """The script that the model has read with Latin letters among its own, as Greek capitals; "": none."""
     words = [word for read in reads for word in read.text.split() if len(word) >= 4 and word.isalpha()]
     mixed = [word for word in words if mixes_scripts(word)]
-    if len(mixed) <= MIXED * len(words):
+    if len(mixed) <= max(2, MIXED * len(words)):
         return ""
     return main_script("".join(c for word in mixed for c in word if script_of(c) != "LATIN"))
 

@@ -16,23 +16,21 @@ from typing import Any, Literal
 from pagetune.pages import sources
 from pagetune.pages.assembly import DocumentWork, PageParts
 from pagetune.pages.collection import write_collection
-from pagetune.pages.fonts import installed_fonts
 from pagetune.pages.formats import OFFICE
-from pagetune.pages.ocr import Found, list_models
+from pagetune.pages.ocr import Found
 from pagetune.pages.office import MISSING, office_command
 from pagetune.pages.pool import Blob, Event, Request, WorkerPool
 from pagetune.pages.reading_report import ReadingReport
 from pagetune.pages.tables import load_note, save_pages
 from pagetune.pages.unread import Reason, group_unread
+from pagetune.pages.versions import installed_fonts, ocr_version
 from pagetune.pages.words import unpack
 from pagetune.progress import SILENT, Progress, Task
 from pagetune.recipe import ReadRecipe
 from pagetune.records import Document
-from pagetune.workspace import Workspace, file_digest, fingerprint
+from pagetune.workspace import Workspace, fingerprint
 
 READ_VERSION = 2
-OCR_VERSION = 2
-"""Of how OCR is used here; raised, pages are read by it again."""
 PAGES_A_REQUEST = 24
 """A longer document's pages go to the workers in parts of so many, so that one document keeps all of them busy."""
 MAX_KILLS = 3
@@ -86,7 +84,7 @@ class _Reading:
         self.documents: dict[int, Document] = {}
         self.kept: dict[int, Path] = {}
         self.models = str(Path(recipe.ocr_models).absolute()) if self.ocr and recipe.ocr_models else ""
-        self.engine = _ocr_version(self.models) if self.ocr else "none"
+        self.engine = ocr_version(self.models) if self.ocr else "none"
         self.ocr_cache = self.cache / "ocr" / self.engine
         self.version = _version(recipe, self.engine)
 
@@ -314,14 +312,6 @@ class _Reading:
 
 def _document(offered: sources.Offered, status: Literal["duplicate", "refused"], reason: str) -> Document:
     return Document("", sources.shown(offered.path), offered.digest, offered.format, 0, status=status, reason=reason)
-
-
-def _ocr_version(models: str) -> str:
-    """The engine, and the models beside its own. Raises ReadingError where the folder `models` holds none."""
-    engine = f"rapidocr-{packages.version('rapidocr')}-{OCR_VERSION}"
-    if not models:
-        return engine
-    return f"{engine}-{fingerprint([[path.name, file_digest(path)] for path in list_models(Path(models))])[:16]}"
 
 
 def _version(recipe: ReadRecipe, engine: str) -> str:
