@@ -58,7 +58,7 @@ def main() -> int:
         count = write_documents(folder)
         print(f"{count} documents written in {time.monotonic() - began:.0f} s", flush=True)
         began = time.monotonic()
-        arguments = [sys.executable, "-m", "pagetune", "run", str(folder), *SHORT, "-w", str(workspace), "--quiet"]
+        arguments = [sys.executable, "-m", "pagetune", "run", str(folder), *SHORT, "-w", str(workspace)]
         done = subprocess.run(arguments, capture_output=True, text=True)
         seconds = time.monotonic() - began
         if done.returncode:
@@ -66,6 +66,7 @@ def main() -> int:
             print(f"pagetune run: exit code {done.returncode} after {seconds:.0f} s; claim FAILS")
             return 1
         show_stages(workspace)
+        print("\n".join(line for line in done.stderr.splitlines() if line.endswith(" s")))
         systems = show_systems(workspace)
         silent = show_documents(workspace)
     lacking = [system for system in SYSTEMS if system not in systems]
