@@ -135,8 +135,8 @@ def cjk_not_embedded(case: Case) -> Findings:
 def read_words(file: Path) -> list[tuple[str, str]]:
     """Of each page its words, joined, and why it counts as unread (empty: it does not)."""
     report, pages = read([file])
-    reason = ", ".join(report.faults) if report.unread else ""
-    return [(" ".join(page.words), "" if page.words else reason) for page in pages]
+    reasons = {(one.document, one.page): str(one.reason) for one in report.unread}
+    return [(" ".join(page.words), reasons.get((page.document, page.number), "")) for page in pages]
 
 
 def _without_fonts(file: Path) -> list[tuple[str, str]] | None:

@@ -32,7 +32,7 @@ def test_pages_are_grouped_by_reason_most_first():
     }
     assert unread_line(script) == (
         "9 pages: OCR cannot read the script (Cyrillic): manual p. 3-5, 9, 12, 14, 16 …; "
-        "give a PP-OCR recognition model of the script: read.ocr_models=FOLDER"
+        "install a PP-OCR recognition model of the script in a folder, and name it: read.ocr_models=FOLDER"
     )
     assert unread_line(empty).startswith("1 page: is not blank, but no word was found on it: letter p. 2; ")
 

@@ -153,12 +153,20 @@ def _segments(run: str) -> tuple[int, ...]:
     """The lengths of the words of a run of one such script, in characters, as ICU's dictionaries part them.
 
     Four Han characters that a dictionary has as one word are two words of two, as their like are that it does not have.
+    A character beyond the first plane is in no dictionary, and stands in names: it goes with the word after it.
     """
     from icu4py.breakers import WordBreaker
 
+    lengths: list[int] = []
+    rare = 0
     # Iterated for its strings: the positions that it can give count UTF-16 units.
-    words = WordBreaker(run, "root")
-    return tuple(length for word in words for length in ((2, 2) if _FOUR.fullmatch(word) else (len(word),)))
+    for word in WordBreaker(run, "root"):
+        if len(word) == 1 and word > "\U00020000":
+            rare += 1
+            continue
+        lengths += (2, 2) if _FOUR.fullmatch(word) and not rare else (rare + len(word),)
+        rare = 0
+    return (*lengths, rare) if rare else tuple(lengths)
 
 
 def _opens(character: str) -> bool:

@@ -27,7 +27,7 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.FAILED: "repair the file, or raise read.timeout or read.memory_mb where they are named",
     Reason.OCR_OFF: "read.ocr=auto",
     Reason.OCR_MISSING: "pip install 'pagetune[light]'",
-    Reason.SCRIPT: "give a PP-OCR recognition model of the script: read.ocr_models=FOLDER",
+    Reason.SCRIPT: "install a PP-OCR recognition model of the script in a folder, and name it: read.ocr_models=FOLDER",
     Reason.BADLY: "a better scan or read.ocr_long_side=2000, or a model of its script: read.ocr_models=FOLDER",
     Reason.FONT: "its words are read; for its picture install a font of the script",
     Reason.GLYPHS: "read.ocr=always, if they matter",

@@ -147,7 +147,7 @@ def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[
     """The words of a text, made plain, and where each begins and ends; `HYPHEN` ends one that a line end has cut."""
     spans = [match.span() for match in _WORD.finditer(text)]
     if not text.isascii() and UNSPACED.search(text):
-        spans = [(start + a, start + b) for start, stop in spans for a, b in cut(text[start:stop])]
+        spans = [(start + a, start + b) for start, stop in spans for a, b in _cut(text[start:stop])]
     raws = [text[start:end] for start, end in spans]
     if not spelt and not _UNCLEAN.search(text):
         return raws, spans
@@ -156,6 +156,18 @@ def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[
     kept = [place for place, word in enumerate(cleaned) if word]
     broken = "\x02\ufffe\xad"
     return [cleaned[at] + HYPHEN if raws[at][-1] in broken else cleaned[at] for at in kept], [spans[at] for at in kept]
+
+
+def _cut(token: str) -> list[tuple[int, int]]:
+    """`cut`, past the places that have no character of their own."""
+    if NO_CHARACTER not in token:
+        return cut(token)
+    places = [place for place, character in enumerate(token) if character != NO_CHARACTER]
+    if not places:
+        return [(0, len(token))]
+    plain = "".join(token[place] for place in places)
+    edges = [0, *(places[stop] for _, stop in cut(plain)[:-1]), len(token)]
+    return [*pairwise(edges)]
 
 
 def _written_down(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
