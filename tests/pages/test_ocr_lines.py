@@ -75,3 +75,15 @@ def test_a_line_from_right_to_left_is_read_from_its_right():
     assert found.words == ["42", "שלום", "עולם", "abc", "def"]
     assert (np.diff(found.boxes[:3, 0]) < 0).all()
     assert found.boxes[3, 0] < found.boxes[4, 0]
+
+
+def test_words_of_a_line_share_its_box_by_their_breadth():
+    """A line's words are cut by script, Chinese ones twice as broad as Latin ones."""
+    lines = quads([(0, 0, 160, 20), (0, 40, 70, 60)])
+    words = lay_out([Block(lines, [Read("撤销交易，用F2键", 1, 1), Read("two words", 1, 1)], 0)], (1.0, 1.0), 100.0)
+    assert words.words == ["撤销", "交易，", "用", "F2", "键", "two", "words"]
+    assert words.lines.tolist() == [0] * 5 + [1, 1]
+    left, right = words.boxes[:5, 0], words.boxes[:5, 2]
+    assert np.allclose(left[1:], right[:-1])
+    wanted = np.asarray([4, 6, 2, 2.4, 2]) / 16.4
+    assert np.allclose((right - left) / (right - left).sum(), wanted, atol=1e-3)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,18 +165,6 @@ def _page(number: int, part: PageParts, found: Words, origin: Literal["text laye
         origin=origin,
         digest=digest,
     )
-
-
-def mark_duplicates(pages: list[Page], first: dict[str, str]) -> list[Page]:
-    """Name the first page of the same content; `first` maps digest -> page id and grows. Empty pages have no twin."""
-    marked = []
-    for page in pages:
-        if not page.digest or not page.words:
-            marked.append(page)
-            continue
-        original = first.setdefault(page.digest, page.id)
-        marked.append(page if original == page.id else replace(page, duplicate_of=original))
-    return marked
 
 
 def _title(title: str) -> str:

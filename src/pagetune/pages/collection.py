@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from pagetune.errors import ReadingError
 from pagetune.pages import sources
-from pagetune.pages.assembly import mark_duplicates
+from pagetune.pages.duplicates import Duplicates, Look, Place
 from pagetune.pages.reading_report import Tally
 from pagetune.pages.tables import documents_to_table, load_pages, page_schema, pages_to_table
 from pagetune.records import Document, OutlineEntry, Page
@@ -19,12 +20,17 @@ Find = Callable[[str], Path | None]
 
 
 def write_collection(
-    target: Path, files: Sequence[Path], kept: Mapping[int, Path], left_out: Mapping[int, Document], find: Find
+    target: Path,
+    files: Sequence[Path],
+    kept: Mapping[int, Path],
+    left_out: Mapping[int, Document],
+    find: Find,
+    look: Look,
 ) -> tuple[tuple[Document, ...], Tally]:
     """Write the pages that are `kept` of some of the `files`, and all files as documents, in their order.
 
-    `kept` and `left_out`, the documents refused and doubled, are by a file's place among `files`. Raises ReadingError
-    where there is not one page.
+    `kept` and `left_out`, the documents refused and doubled, are by a file's place among `files`; `look` paints the
+    pages that have the words of another. Raises ReadingError where there is not one page.
     """
     import pyarrow.parquet as pq
 
@@ -36,7 +42,7 @@ def write_collection(
         raise ReadingError(f"not one page could be read of {len(files)} files; {'; '.join(reasons[:3])}")
     names = sources.name_documents([files[place] for place in places + others])
     ids = dict(zip(places + others, names, strict=True))
-    tally = Tally()
+    tally, duplicates = Tally(), Duplicates(look)
     with replace_folder(target) as folder:
         (folder / "sources").mkdir()
         rows: dict[int, tuple[Document, str]] = {
@@ -44,17 +50,20 @@ def write_collection(
         }
         with pq.ParquetWriter(folder / "pages.parquet", page_schema(), compression="zstd") as writer:
             for place in places:
-                document, source, pages = _load(kept[place], files[place], ids[place], tally)
+                document, source, pages, note = _load(kept[place], files[place], ids[place])
                 rows[place] = (document, source)
-                _link(find(source), folder / "sources" / source)
+                lies = find(source)
+                _link(lies, folder / "sources" / source)
+                pages = [duplicates.mark(page, Place(lies or target, document.format, page.number)) for page in pages]
+                tally.add(document, pages, note)
                 writer.write_table(pages_to_table(pages))
             writer.add_key_value_metadata({"pagetune.digest": tally.digest})
         pq.write_table(documents_to_table(rows[place] for place in sorted(rows)), folder / "documents.parquet")
     return tuple(rows[place][0] for place in sorted(rows)), tally
 
 
-def _load(kept: Path, path: Path, name: str, tally: Tally) -> tuple[Document, str, list[Page]]:
-    """A document, the name of its kept source, and its pages as they stand in this collection."""
+def _load(kept: Path, path: Path, name: str) -> tuple[Document, str, list[Page], dict[str, Any]]:
+    """A document, the name of its kept source, its pages as they stand in this collection, and their note."""
     from pagetune.pages.kinds import classify_pages
 
     loaded = load_pages(kept)
@@ -65,7 +74,6 @@ def _load(kept: Path, path: Path, name: str, tally: Tally) -> tuple[Document, st
     pages = [replace(page, id=f"{name}-{page.number:04d}", document=name) for page in pages]
     kinds = classify_pages(pages, outline)
     pages = [replace(page, kind=kind) for page, kind in zip(pages, kinds, strict=True)]
-    pages = mark_duplicates(pages, tally.first)
     document = Document(
         id=name,
         path=sources.shown(path),
@@ -76,8 +84,7 @@ def _load(kept: Path, path: Path, name: str, tally: Tally) -> tuple[Document, st
         outline=outline,
         metadata=dict(note["metadata"]),
     )
-    tally.add(document, pages, note)
-    return document, str(note["source"]), pages
+    return document, str(note["source"]), pages, note
 
 
 def _link(source: Path | None, target: Path) -> None:

@@ -51,7 +51,7 @@ _INDEXES = re.compile(
     r"|indeks|rejstřík"
 )
 _ARABIC = re.compile(r"[\d]{1,4}")
-_ROMAN = re.compile(r"[ivxlcdm]{1,9}", re.I)
+_ROMAN = re.compile(r"[ivxlcdm]{1,9}", re.I | re.A)
 _CHAPTER_PAGE = re.compile(r"[A-Z\d]{1,3}[-–.]\d{1,3}")
 _GLUED_LEADER = re.compile(r"(?:[.…·_．・]{4,}|…{2,})\s*(\d{1,4}|[ivxlcdm]{1,9})$", re.I)
 _SEE = re.compile(r",\s*(?:see|see also|siehe|s\.|voir|véase|vedi|zie)\b", re.I)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from pagetune.pages import sources
 from pagetune.pages.assembly import DocumentWork, PageParts
 from pagetune.pages.collection import write_collection
+from pagetune.pages.duplicates import look_through
 from pagetune.pages.formats import OFFICE
 from pagetune.pages.ocr import Found
 from pagetune.pages.office import MISSING, office_command
@@ -95,7 +96,9 @@ class _Reading:
         with WorkerPool(count, memory_mb=recipe.memory_mb, timeout=recipe.timeout) as pool:
             self._open(files, pool)
             self._read(pool)
-        documents, tally = write_collection(self.workspace.pages, files, self.kept, self.documents, self._source)
+            documents, tally = write_collection(
+                self.workspace.pages, files, self.kept, self.documents, self._source, look_through(pool)
+            )
         report = tally.report(documents, time.monotonic() - began)
         shutil.rmtree(self.cache / "sources", ignore_errors=True)
         shutil.rmtree(self.cache / "scratch", ignore_errors=True)

@@ -54,7 +54,6 @@ class Tally:
     """What the report counts while the documents pass."""
 
     def __init__(self) -> None:
-        self.first: dict[str, str] = {}
         self.hash = hashlib.sha256()
         self.pages = self.ocr = self.duplicates = 0
         self.unread: list[UnreadPage] = []
