@@ -51,7 +51,7 @@ class Sentence:
         return join(self.words[start:stop], self.gaps[start:stop] or None)
 
 
-_UNMARKED = ("thai", "lao")
+_UNMARKED = ("THAI", "LAO")
 
 
 def ends_sentence(word: str) -> bool:

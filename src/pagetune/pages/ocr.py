@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.errors import ReadingError
+from pagetune.layout.words import script_of
 from pagetune.pages.hidden import Run, layer_agrees, sample_runs
 from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, lengths, run_sideways
-from pagetune.pages.scripts import main_script, mixes_scripts, script_known, script_of, scripts_of_letters
+from pagetune.pages.scripts import main_script, mixes_scripts, script_known, scripts_of_letters
 from pagetune.pages.text import FEW_WORDS
 from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, no_words
