@@ -51,7 +51,7 @@ _SAME = {
     **{"ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്"},
 }
 """Letters and what they fold to; the last are Malayalam's letters without a vowel, which are written in two ways."""
-_SPACE, _SPACE_OF_HAN = 0.12, 0.4
+_SPACE, _SPACE_OF_HAN = 0.12, 0.6
 """Sizes of type: a wider gap beside a word of such a script is a space; type that is spaced out is set wider."""
 
 
@@ -68,12 +68,13 @@ def is_mark(character: str) -> bool:
 
 def letters_of(text: str) -> int:
     """How many letters a text has, and marks upon them."""
-    return sum(character.isalpha() or is_mark(character) for character in text)
+    found = sum(map(str.isalpha, text))
+    return found if text.isascii() else found + sum(map(is_mark, text))
 
 
 def is_short(word: str) -> bool:
     """Whether a word of so few letters says little: less than three, or two where a character is a syllable."""
-    return len(word) < (2 if _SYLLABIC.match(word) else 3)
+    return len(word) < 3 and (len(word) < 2 or not _SYLLABIC.match(word))
 
 
 def has_case(text: str) -> bool:
