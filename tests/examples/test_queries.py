@@ -91,6 +91,24 @@ def test_captions_lose_their_label_and_mask_all_their_words() -> None:
         ("Abbildung 7: Querschnitt durch das große Ventil", "Querschnitt durch das große Ventil"),
         ("Tableau 2 : Pression maximale de la chaudière", "Pression maximale de la chaudière"),
         ("Figura 1. Sección transversal de la válvula", "Sección transversal de la válvula"),
+        ("图 3.2：锅炉的剖面示意图", "锅炉的剖面示意图"),
+        ("表2　锅炉的最高压力", "锅炉的最高压力"),
+        ("表二、锅炉的最高压力", "锅炉的最高压力"),
+        ("圖１．鍋爐的剖面圖", "鍋爐的剖面圖"),
+        ("図 4 ボイラーの断面を示す図", "ボイラーの断面を示す図"),
+        ("그림 5. 보일러의 단면을 보여 주는 그림", "보일러의 단면을 보여 주는 그림"),
+        ("Рис. 3. Разрез второго котла", "Разрез второго котла"),
+        ("Таблица 2 — Давление второго котла", "Давление второго котла"),
+        ("Εικόνα 2: Τομή του δεύτερου λέβητα", "Τομή του δεύτερου λέβητα"),
+        ("شكل ٣: مقطع الغلاية الثانية", "مقطع الغلاية الثانية"),
+        ("جدول 2: ضغط الغلاية الثانية", "ضغط الغلاية الثانية"),
+        ("איור 4: חתך של הדוד השני", "חתך של הדוד השני"),
+        ("चित्र २: दूसरे बॉयलर का आड़ा काट", "दूसरे बॉयलर का आड़ा काट"),
+        ("รูปที่ 3 ภาพตัดขวางของหม้อไอน้ำ", "ภาพตัดขวางของหม้อไอน้ำ"),
+        ("Hình 2. Mặt cắt của nồi hơi", "Mặt cắt của nồi hơi"),
+        ("Şekil 3: İkinci kazanın kesiti", "İkinci kazanın kesiti"),
+        ("Rysunek 4. Przekrój drugiego kotła", "Przekrój drugiego kotła"),
+        ("Obrázek 1: Řez druhým kotlem", "Řez druhým kotlem"),
         ("Algorithm 2: Closing a valve without a hammer", "Closing a valve without a hammer"),
     ],
 )
@@ -107,6 +125,14 @@ def test_a_line_of_text_that_begins_with_a_label_is_no_caption() -> None:
     ]
     document, pages = manual(pages=4, p2=rows)
     assert not any("alarm sounds when" in query.text for query in of_kind(write(document, pages), "caption"))
+
+
+@pytest.mark.parametrize(
+    "line", ["图3显示锅炉的温度在一天之内的变化情况。", "表２に示すように、圧力は一日の間に変化します。"]
+)
+def test_a_sentence_that_begins_with_a_label_is_no_caption(line: str) -> None:
+    document, pages = manual(pages=4, p2=[(line, 72, 300, 10)])
+    assert not any(query.page == "manual-0002" for query in of_kind(write(document, pages), "caption"))
 
 
 def test_a_caption_over_two_lines_is_one_and_stops_before_the_text() -> None:

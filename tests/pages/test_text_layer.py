@@ -70,3 +70,17 @@ def test_letters_of_another_script_that_look_alike_are_no_fault():
         "maстерскаg zadvиgка fиlьтры dаvлеnие voдоzаборnый kлапаn gлаvный вpроцеssе "
     )
     assert text_layer_fault(mixed * 3) == "wrong script"
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "စာကြည့်တိုက်တွင် စာအုပ်များကို ငှားရမ်းနိုင်ပါသည်။ ",
+        "បណ្ណាល័យមានសៀវភៅជាច្រើនសម្រាប់អ្នកអាន។ ",
+        "הַסִּפְרִיָּה פְּתוּחָה בְּכָל יוֹם מֵהַבֹּקֶר עַד הָעֶרֶב. ",
+        "इस पुस्तकालय में हिन्दी की सभी पुस्तकें उपलब्ध हैं। ",
+        "图书馆每天从早上九点开放到晚上八点，节假日除外。",
+    ],
+)
+def test_marks_upon_letters_are_no_symbols_and_text_without_spaces_has_words(sentence: str) -> None:
+    assert text_layer_fault(sentence * 12, picture=0.8) is None

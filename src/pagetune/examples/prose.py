@@ -48,10 +48,11 @@ class Sentence:
 
     def part(self, start: int, stop: int) -> str:
         """The words `start` up to `stop` as text."""
-        return join(self.words[start:stop], self.gaps[start:stop] or None)
+        words = self.words[start:stop]
+        return join(words, self.gaps[start:stop]) if self.gaps else " ".join(words)
 
 
-_UNMARKED = ("thai", "lao")
+_UNMARKED = ("THAI", "LAO")
 
 
 def ends_sentence(word: str) -> bool:

@@ -33,14 +33,14 @@ _LATIN = {
 }
 """More languages in Latin letters, whose stop words are those of stopwords-iso."""
 _OF_SCRIPT = {
-    **{"han": ("zh",), "kana": ("ja",), "hangul": ("ko",), "thai": ("th",), "lao": ("lo",), "khmer": ("km",)},
-    **{"burmese": ("my",), "tibetan": ("bo",), "hebrew": ("he",), "greek": ("el",), "armenian": ("hy",)},
-    **{"georgian": ("ka",), "ethiopic": ("am",), "bengali": ("bn",), "gurmukhi": ("pa",), "gujarati": ("gu",)},
-    **{"oriya": ("or",), "tamil": ("ta",), "telugu": ("te",), "kannada": ("kn",), "malayalam": ("ml",)},
-    **{"sinhala": ("si",), "thaana": ("dv",), "syriac": ("syr",), "nko": ("nqo",)},
-    **{"arabic": ("ar", "fa", "ur"), "devanagari": ("hi", "mr", "ne"), "cyrillic": ("ru", "uk", "bg")},
+    **{"CJK": ("zh",), "HIRAGANA": ("ja",), "HANGUL": ("ko",), "THAI": ("th",), "LAO": ("lo",), "KHMER": ("km",)},
+    **{"MYANMAR": ("my",), "TIBETAN": ("bo",), "HEBREW": ("he",), "GREEK": ("el",), "ARMENIAN": ("hy",)},
+    **{"GEORGIAN": ("ka",), "ETHIOPIC": ("am",), "BENGALI": ("bn",), "GURMUKHI": ("pa",), "GUJARATI": ("gu",)},
+    **{"ORIYA": ("or",), "TAMIL": ("ta",), "TELUGU": ("te",), "KANNADA": ("kn",), "MALAYALAM": ("ml",)},
+    **{"SINHALA": ("si",), "THAANA": ("dv",), "SYRIAC": ("syr",), "NKO": ("nqo",)},
+    **{"ARABIC": ("ar", "fa", "ur"), "DEVANAGARI": ("hi", "mr", "ne"), "CYRILLIC": ("ru", "uk", "bg")},
 }
-_UNKNOWN = {"arabic": "und-Arab", "devanagari": "und-Deva", "cyrillic": "und-Cyrl"}
+_UNKNOWN = {"ARABIC": "und-Arab", "DEVANAGARI": "und-Deva", "CYRILLIC": "und-Cyrl"}
 """A language of a script that several have, where no stop words tell which (BCP 47)."""
 _LISTLESS = {code for codes in _OF_SCRIPT.values() for code in codes} | {*_UNKNOWN.values(), "und"}
 _OWN_LETTERS = {
@@ -123,30 +123,29 @@ def language_of(words: Iterable[str], said: str = "") -> str:
     """
     counts = Counter(words)
     script = _script(counts)
-    if said and (script == _script_of_language(said[:2])):
+    if said and script in ("", _script_of_language(said[:2])):
         return said[:2]
-    if script not in ("latin", ""):
+    if script not in ("LATIN", ""):
         codes = _OF_SCRIPT.get(script, ("und",))
         return codes[0] if len(codes) == 1 else _most(counts, codes, 0.05) or _UNKNOWN[script]
     return _most(counts, (*_LANGUAGES, *_LATIN))
 
 
 def _script(counts: Counter[str]) -> str:
-    """The script that most words begin in; kana for Japanese, of which most words may be Han."""
+    """The script that most words begin in; HIRAGANA for Japanese, of which most words may be Han."""
     scripts: Counter[str] = Counter()
     for word, times in counts.items():
         letter = word.strip(_EDGES)[:1]
         if letter.isalpha():
             scripts[script_of(letter)] += times
-    kana, han = scripts["kana"], scripts["han"]
+    kana, han = scripts.pop("HIRAGANA", 0) + scripts.pop("KATAKANA", 0), scripts.pop("CJK", 0)
     if kana + han:
-        del scripts["kana"], scripts["han"]
-        scripts["kana" if kana >= 0.1 * (kana + han) else "han"] = kana + han
+        scripts["HIRAGANA" if kana >= 0.1 * (kana + han) else "CJK"] = kana + han
     return max(scripts, key=lambda name: scripts[name], default="")
 
 
 def _script_of_language(code: str) -> str:
-    return next((script for script, codes in _OF_SCRIPT.items() if code in codes), "latin")
+    return next((script for script, codes in _OF_SCRIPT.items() if code in codes), "LATIN")
 
 
 def _most(counts: Counter[str], codes: Iterable[str], share: float = 0.1) -> str:

@@ -18,20 +18,21 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from pagetune.layout.words import HAN, HANGUL, KANA, OTHER, STACKED, cut, marks, normal, script_of, unwrap
+from pagetune.layout.words import HAN, HANGUL, KANA, OTHER, STACKED, cut, is_mark, marks, normal, script_of, unwrap
 
 _LATIN_WORD = re.compile(r"\b\w\w+\b")
 _BROKEN = re.compile(r"(?<=\w)[-\u00ad\u2010]\n(?=\w)")
 _OWN_STEMMER = {
-    **{"cyrillic": "russian", "greek": "greek", "arabic": "arabic", "devanagari": "hindi"},
-    **{"tamil": "tamil", "armenian": "armenian"},
+    **{"CYRILLIC": "russian", "GREEK": "greek", "ARABIC": "arabic", "DEVANAGARI": "hindi"},
+    **{"TAMIL": "tamil", "ARMENIAN": "armenian"},
 }
-_OF_SCRIPT = {"serbian": "cyrillic", "russian": "cyrillic", "nepali": "devanagari", "yiddish": "hebrew"}
+_OF_SCRIPT = {"serbian": "CYRILLIC", "russian": "CYRILLIC", "nepali": "DEVANAGARI", "yiddish": "HEBREW"}
 _ROUGH = frozenset({"tamil", "armenian"})
 """Stems that leave so little that the whole word counts too."""
 _PARTICLES = "은|는|이|가|을|를|에|의|도|로|와|과|만|에서|에게|까지|부터|으로|이나|처럼|보다|에는|에도|에서는|이다"
 _PARTICLE = re.compile(f"(.)(?:{_PARTICLES})")
 _ENDING = re.compile(f"(?<=..)(?:{_PARTICLES})$")
+_IDEOGRAPH = re.compile(f"[{HAN}]")
 _HANGUL = re.compile(f"[{HANGUL}]")
 _THE = re.compile("^[وف]?(?:[بك]?ال|لل)(?=..)")
 _HEBREW_PREFIX = re.compile("[והבלכמש](?=...)")
@@ -87,14 +88,14 @@ def stem_of(word: str) -> str:
     """A folded word without its endings, by its script alone; as it is where its script has no stems."""
     if _HANGUL.match(word):
         return _ENDING.sub("", word)
-    if word[:1].isascii() or not _pieces().fullmatch(word) or script_of(word[0]) == "hebrew":
+    if word[:1].isascii() or not _pieces().fullmatch(word) or script_of(word[0]) == "HEBREW":
         return word
     return _spaced(word, "")[0] if script_of(word[0]) in _OWN_STEMMER and len(word) > 1 else word
 
 
 def _han(run: str) -> Iterator[str]:
     for place, character in enumerate(run):
-        if len(run) == 1 or script_of(character) == "han":
+        if len(run) == 1 or _IDEOGRAPH.match(character):
             yield character
         if place + 1 < len(run):
             yield run[place : place + 2]
@@ -125,28 +126,28 @@ def _cluster() -> re.Pattern[str]:
 def _spaced(word: str, language: str) -> tuple[str, ...]:
     """The terms of one word of a script that writes spaces."""
     script = script_of(word[0])
-    if script in ("latin", "cyrillic", ""):
+    if script in ("LATIN", "CYRILLIC"):
         # What is left of the marks once letters are composed is an accent of a dictionary, or stray.
-        word = "".join(character for character in word if unicodedata.category(character)[0] != "M")
-    if script in ("latin", ""):
+        word = "".join(character for character in word if not is_mark(character))
+    if script == "LATIN":
         return (_stem(word, language),) if len(word) > 1 else ()
-    if script == "tibetan":
+    if script == "TIBETAN":
         return (word,)
     if len(word) < 2:
         return ()
-    if script == "hebrew":
+    if script == "HEBREW":
         shorter = _HEBREW_PREFIX.sub("", word, count=1) if _HEBREW_PREFIX.match(word) else word
         shortest = shorter[1:] if shorter != word and _HEBREW_PREFIX.match(shorter) else shorter
         return tuple(dict.fromkeys((word, shorter, shortest)))
-    if script == "arabic":
+    if script == "ARABIC":
         # Snowball looks for the ending of feminine nouns, which others write as heh.
         word = f"{word[:-1]}ة" if word[-1] == "ه" and len(word) > 2 else word
         return tuple(dict.fromkeys(_stem(form, "arabic") for form in (_THE.sub("", word), word)))
-    if script == "armenian" and len(word) > 3:
+    if script == "ARMENIAN" and len(word) > 3:
         word = word.removesuffix("ը")  # the article, which Snowball leaves
     own = language if _OF_SCRIPT.get(language) == script else _OWN_STEMMER.get(script, "")
     stem = _stem(word, own)
-    if script == "devanagari":
+    if script == "DEVANAGARI":
         stem = stem.replace("ी", "ि").replace("ू", "ु")
     return (stem, word) if own in _ROUGH and stem != word else (stem,)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
@@ -52,48 +51,35 @@ _SAME = {
     **{"ൺ": "ണ്", "ൻ": "ന്", "ർ": "ര്", "ൽ": "ല്", "ൾ": "ള്", "ൿ": "ക്"},
 }
 """Letters and what they fold to; the last are Malayalam's letters without a vowel, which are written in two ways."""
-_SPACE, _SPACE_OF_HAN = 0.12, 0.4
+_SPACE, _SPACE_OF_HAN = 0.12, 0.6
 """Sizes of type: a wider gap beside a word of such a script is a space; type that is spaced out is set wider."""
 
-_BLOCKS = (
-    *((0x0, ""), (0x41, "latin"), (0x370, "greek"), (0x400, "cyrillic"), (0x530, "armenian"), (0x590, "hebrew")),
-    *((0x600, "arabic"), (0x700, "syriac"), (0x750, "arabic"), (0x780, "thaana"), (0x7C0, "nko"), (0x800, "")),
-    *((0x860, "arabic"), (0x900, "devanagari"), (0x980, "bengali"), (0xA00, "gurmukhi"), (0xA80, "gujarati")),
-    *((0xB00, "oriya"), (0xB80, "tamil"), (0xC00, "telugu"), (0xC80, "kannada"), (0xD00, "malayalam")),
-    *((0xD80, "sinhala"), (0xE00, "thai"), (0xE80, "lao"), (0xF00, "tibetan"), (0x1000, "burmese")),
-    *((0x10A0, "georgian"), (0x1100, "hangul"), (0x1200, "ethiopic"), (0x13A0, ""), (0x1780, "khmer"), (0x1800, "")),
-    *((0x1C80, "cyrillic"), (0x1C90, "georgian"), (0x1CC0, ""), (0x1E00, "latin"), (0x1F00, "greek"), (0x2000, "")),
-    *((0x2C60, "latin"), (0x2C80, ""), (0x2D00, "georgian"), (0x2D30, ""), (0x2D80, "ethiopic")),
-    *((0x2DE0, "cyrillic"), (0x2E00, ""), (0x3005, "han"), (0x3008, ""), (0x3021, "han"), (0x302A, "")),
-    *((0x3041, "kana"), (0x3100, ""), (0x3131, "hangul"), (0x3190, ""), (0x31F0, "kana"), (0x3200, "")),
-    *((0x3400, "han"), (0xA000, ""), (0xA640, "cyrillic"), (0xA6A0, ""), (0xA720, "latin"), (0xA800, "")),
-    *((0xA8E0, "devanagari"), (0xA900, ""), (0xA960, "hangul"), (0xA980, ""), (0xA9E0, "burmese"), (0xAA00, "")),
-    *((0xAA60, "burmese"), (0xAA80, ""), (0xAB00, "ethiopic"), (0xAB30, "latin"), (0xAB70, ""), (0xAC00, "hangul")),
-    *((0xD800, ""), (0xF900, "han"), (0xFB00, "latin"), (0xFB13, "armenian"), (0xFB1D, "hebrew"), (0xFB50, "arabic")),
-    *((0xFE00, ""), (0xFE70, "arabic"), (0xFEFF, ""), (0xFF21, "latin"), (0xFF5B, ""), (0xFF66, "kana")),
-    *((0xFFA0, "hangul"), (0xFFE0, ""), (0x1B000, "kana"), (0x1B170, ""), (0x20000, "han"), (0x323B0, "")),
-)
-_STARTS = [start for start, _ in _BLOCKS]
 
-
+@lru_cache(maxsize=1 << 14)
 def script_of(character: str) -> str:
-    """The script of a letter ("latin", "han", "kana", "hangul", "arabic" …) by its block; "" for what is of none."""
-    return _BLOCKS[bisect_right(_STARTS, ord(character)) - 1][1]
+    """The first word of the character's Unicode name, which for a letter names its script ("LATIN", "CJK" for Han)."""
+    return "LATIN" if character.isascii() else unicodedata.name(character, "").partition(" ")[0]
+
+
+def is_mark(character: str) -> bool:
+    """Whether it stands on, below or around a letter: a vowel sign, a tone, an accent of its own."""
+    return unicodedata.category(character)[0] == "M"
 
 
 def letters_of(text: str) -> int:
     """How many letters a text has, and marks upon them."""
-    return sum(character.isalpha() or unicodedata.category(character)[0] == "M" for character in text)
+    found = sum(map(str.isalpha, text))
+    return found if text.isascii() else found + sum(map(is_mark, text))
 
 
 def is_short(word: str) -> bool:
     """Whether a word of so few letters says little: less than three, or two where a character is a syllable."""
-    return len(word) < (2 if _SYLLABIC.match(word) else 3)
+    return len(word) < 3 and (len(word) < 2 or not _SYLLABIC.match(word))
 
 
 def has_case(text: str) -> bool:
     """Whether it has a letter of a script that begins sentences and names with capitals."""
-    return any(character.lower() != character.upper() and script_of(character) != "georgian" for character in text)
+    return any(character.lower() != character.upper() and script_of(character) != "GEORGIAN" for character in text)
 
 
 # Cutting ------------------------------------------------------------------------------------------------------------
@@ -267,9 +253,9 @@ def _table() -> dict[int, str | int | None]:
         digit = unicodedata.decimal(character, None)
         if digit is not None:
             table[code] = str(digit)
-        elif script_of(character) == "greek":
+        elif script_of(character) == "GREEK":
             table[code] = unicodedata.normalize("NFD", character)[0]
-        elif script_of(character) in ("arabic", "hebrew") and unicodedata.category(character) == "Mn":
+        elif script_of(character) in ("ARABIC", "HEBREW") and unicodedata.category(character) == "Mn":
             table[code] = None
     table |= dict.fromkeys((*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0), 0x200C, 0x200D, 0x640, 0x93C))
     return table | str.maketrans(_SAME)

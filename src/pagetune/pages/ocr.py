@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pagetune.layout.words import script_of
 from pagetune.pages.hidden import Run, layer_agrees, sample_runs
 from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, run_sideways
 from pagetune.pages.recogniser import Picture, Recogniser, list_models
-from pagetune.pages.scripts import main_script, mixes_scripts, script_known, script_of
+from pagetune.pages.scripts import main_script, mixes_scripts, script_known
 from pagetune.pages.text import FEW_WORDS
 from pagetune.pages.unread import Reason
 from pagetune.pages.words import Words, no_words

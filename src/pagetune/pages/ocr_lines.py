@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.layout.words import spans
-from pagetune.pages.scripts import RIGHT_TO_LEFT, main_script, script_of
+from pagetune.layout.words import script_of, spans
+from pagetune.pages.scripts import RIGHT_TO_LEFT, main_script
 from pagetune.pages.words import Words, no_words
 from pagetune.records import SOURCES
 

@@ -1,10 +1,11 @@
-"""Which script a letter is of, and which scripts a set of letters is enough for."""
+"""Which script a text is of, and which scripts a set of letters is enough for."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable
+
+from pagetune.layout.words import script_of
 
 UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MYANMAR", "TIBETAN")
 """Scripts whose words hold few letters, or are not parted by spaces."""
@@ -40,13 +41,6 @@ _NEEDED = {
 
 _ALPHABETS = frozenset({"LATIN", "CYRILLIC", "GREEK", "ARABIC", "HEBREW", "ARMENIAN", "CHEROKEE"})
 _HORNED = frozenset("ơưƠƯ")
-
-
-def script_of(character: str) -> str:
-    """The first word of the character's Unicode name, which for a letter names its script."""
-    if character.isascii():
-        return "LATIN"
-    return unicodedata.name(character, "").partition(" ")[0]
 
 
 def mixes_scripts(word: str) -> bool:

@@ -6,7 +6,8 @@ import re
 import unicodedata
 from collections import Counter
 
-from pagetune.pages.scripts import UNSPACED, mixes_scripts, script_of
+from pagetune.layout.words import is_mark, script_of, split
+from pagetune.pages.scripts import UNSPACED, mixes_scripts
 
 FEW_WORDS = 20
 """A page with a picture over most of it and fewer words than this is a scan with a stamp or a running head on it."""
@@ -39,7 +40,7 @@ def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -
     if not visible and picture < PICTURE_BEHIND:
         return "text is not visible"
     fault = _broken_characters("".join(words)) or _broken_words(words)
-    if fault is None and visible and picture > PICTURE_BEHIND and len(words) < FEW_WORDS:
+    if fault is None and visible and picture > PICTURE_BEHIND and len(split(text)) < FEW_WORDS:
         return "a picture with hardly any text"
     return fault
 
@@ -68,7 +69,7 @@ def _broken_words(words: list[str]) -> str | None:
         plain.pop(leader, None)
     total = sum(plain.values())
     letters = sum(number for character, number in plain.items() if character.isalpha())
-    if total >= 200 and sum(n for c, n in plain.items() if c.isalnum()) < 0.4 * total:
+    if total >= 200 and sum(n for c, n in plain.items() if c.isalnum() or is_mark(c)) < 0.4 * total:
         return "mostly symbols"
     if letters < 60:
         return None

@@ -18,7 +18,7 @@ from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
 from pagetune.examples.writers.sentences import is_whole, weights_of
 from pagetune.layout.language import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
-from pagetune.layout.words import is_short, join, letters_of
+from pagetune.layout.words import is_mark, is_short, join
 from pagetune.pages.lines import words_rects
 from pagetune.records import Page, QueryKind
 
@@ -77,7 +77,7 @@ class PhraseWriter:
 
 def _open(word: str) -> bool:
     """Whether a word ends in a letter, so that what follows may belong to it."""
-    return word[-1].isalnum() or word[-1] in "_'’-" or letters_of(word[-1]) == 1
+    return word[-1].isalnum() or word[-1] in "_'’-" or is_mark(word[-1])
 
 
 def _typed(words: Sequence[str], gaps: Sequence[float]) -> str:
