@@ -13,6 +13,7 @@ for, or that the same words ask for other documents too.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -66,7 +67,7 @@ def main() -> int:
             print(f"pagetune run: exit code {done.returncode} after {seconds:.0f} s; claim FAILS")
             return 1
         show_stages(workspace)
-        print("\n".join(line for line in done.stderr.splitlines() if line.endswith(" s")))
+        print("\n".join(line for line in done.stderr.splitlines() if re.match(r"  [\w ]+: .* in \d", line)))
         systems = show_systems(workspace)
         silent = show_documents(workspace)
     lacking = [system for system in SYSTEMS if system not in systems]
