@@ -95,3 +95,20 @@ def test_prose_with_double_letters_is_left_alone(tmp_path):
     text = "The committee will assess all coffee accounts"
     (found,) = read(tmp_path / "double.pdf", lambda pdf: add_page(pdf, prose() + line(60, 600, text)))
     assert lines_of(found)[-1] == text
+
+
+def test_spaces_between_letters_that_stand_together_are_no_spaces(tmp_path):
+    """As in listings that are set letter by letter, in steps that are wider than the letters."""
+
+    def draw(pdf):
+        content = ""
+        for word, left in (("openright", 60.0), ("draft", 140.0)):
+            content += "".join(line(left + 6 * n, 700, letter, size=9, name="F2") for n, letter in enumerate(word))
+        about = {"Type": Name.FontDescriptor, "FontName": Name.Courier, "Flags": 32, "StemV": 80, "CapHeight": 700}
+        about |= {"FontBBox": Array([0, -200, 600, 800]), "ItalicAngle": 0, "Ascent": 800, "Descent": -200}
+        narrow = {"FirstChar": 32, "LastChar": 126, "Widths": Array([520] * 95), "FontDescriptor": Dictionary(**about)}
+        fonts = {"/F1": font(pdf), "/F2": font(pdf, "Courier", **narrow)}
+        add_page(pdf, content + line(60, 660, "W I D E type stays apart"), Fonts=fonts)
+
+    (found,) = read(tmp_path / "steps.pdf", draw)
+    assert lines_of(found) == ["openright draft", "W I D E type stays apart"]

@@ -27,6 +27,12 @@ _SIGNS = 0xF0000
 _DOUBLED = re.compile(r"([^\W_])\1")
 _DOUBLED_SHARE = 0.2
 """Of all letters, the pairs of equal ones in a text that is drawn twice letter by letter; prose has 0.03."""
+_APART = re.compile(r"(?<!\S)\S(?: \S){3,}(?!\S)")
+"""Single letters with spaces between them."""
+_IN_STEPS = 0.15
+"""Heights of type: farther apart such letters are words, as a space is a quarter wide."""
+_TOGETHER = 0.12
+"""Heights of type: letters of one word stand no farther apart."""
 _ACCENTS = {
     "`": "\u0300", "\u00b4": "\u0301", "^": "\u0302", "\u02c6": "\u0302", "~": "\u0303", "\u02dc": "\u0303",
     "\u00af": "\u0304", "\u02c9": "\u0304", "\u02d8": "\u0306", "\u02d9": "\u0307", "\u00a8": "\u0308",
@@ -49,7 +55,7 @@ class Repaired(NamedTuple):
 def repair(layer: TextLayer, glyph_names: GlyphNamer) -> Repaired:
     """The characters of a layer as a reader would write them down."""
     text, spelt, unknown = _named(layer, layer.text, glyph_names)
-    return Repaired(_accented(layer, _once(layer, text)), spelt, unknown)
+    return Repaired(_accented(layer, _closed_up(layer, _once(layer, text))), spelt, unknown)
 
 
 def _named(layer: TextLayer, text: str, glyph_names: GlyphNamer) -> Repaired:
@@ -87,6 +93,20 @@ def _once(layer: TextLayer, text: str) -> str:
     characters = list(text)
     for start in np.asarray(pairs)[same].tolist():
         characters[start + 1] = NO_CHARACTER
+    return "".join(characters)
+
+
+def _closed_up(layer: TextLayer, text: str) -> str:
+    """The text without the spaces that pdfium sees between the letters of type that is set letter by letter."""
+    spaces = [start + 1 for match in _APART.finditer(text) for start in range(match.start(), match.end() - 1, 2)]
+    if not spaces:
+        return text
+    before, after = layer.boxes([at - 1 for at in spaces]), layer.boxes([at + 1 for at in spaces])
+    gap = after[:, 0] - before[:, 2]
+    together = (np.abs(gap) < _IN_STEPS * (before[:, 3] - before[:, 1])) & (after[:, 1] < before[:, 3])
+    characters = list(text)
+    for at in np.asarray(spaces)[together].tolist():
+        characters[at] = NO_CHARACTER
     return "".join(characters)
 
 
@@ -136,5 +156,5 @@ def _close_up(layer: TextLayer, characters: list[str], at: int) -> None:
     if " " not in characters[max(before, 0) : after] or before < 0:
         return
     left, right = layer.boxes([before, after])
-    if abs(right[0] - left[2]) < 0.12 * (left[3] - left[1]) and abs(right[1] - left[1]) < left[3] - left[1]:
+    if abs(right[0] - left[2]) < _TOGETHER * (left[3] - left[1]) and abs(right[1] - left[1]) < left[3] - left[1]:
         characters[before + 1 : after] = NO_CHARACTER * (after - before - 1)
