@@ -3,7 +3,7 @@
 import pikepdf
 import pytest
 from drawn_pdfs import PROSE, add_page, form, layers, line, lines_of, picture, prose, read
-from pikepdf import Dictionary, Name
+from pikepdf import Array, Dictionary, Name
 
 SEEN = list(PROSE)
 
@@ -96,6 +96,23 @@ def test_type_that_is_clipped_away_is_not_read(tmp_path):
         XObject=lambda pdf: Dictionary(S=form(pdf, content, (0, 0, 200, 30))),
     )
     assert lines_of(found) == [*SEEN, "inside the box"]
+
+
+def test_letters_that_a_picture_shows_through_are_read(tmp_path):
+    letters = "q BT 7 Tr /F1 40 Tf 60 500 Td (Picture words) Tj ET 500 0 0 60 50 490 cm /I Do Q\n"
+    found = one(tmp_path, prose() + letters, XObject=lambda pdf: Dictionary(I=picture(pdf)))
+    assert lines_of(found) == [*SEEN, "Picture words"]
+
+
+def test_marks_over_words_leave_them_readable(tmp_path):
+    def draw(pdf):
+        box, points = Array([58, 736, 500, 754]), Array([58, 754, 500, 754, 58, 736, 500, 736])
+        mark = Dictionary(Type=Name.Annot, Subtype=Name.Highlight, Rect=box, F=4, C=Array([1, 1, 0]))
+        mark.QuadPoints = points
+        add_page(pdf, prose()).Annots = Array([pdf.make_indirect(mark)])
+
+    (found,) = read(tmp_path / "marked.pdf", draw)
+    assert lines_of(found) == SEEN
 
 
 def test_unpainted_words_among_painted_ones_are_not_read(tmp_path):

@@ -111,8 +111,10 @@ class Painted:
             kind = _kind(item)
             layer = _optional_layer(item) if _marks(item) > 0 else None
             if kind == raw.FPDF_PAGEOBJ_TEXT:
-                texts.append((order, item))
-                if _mode(item) == INVISIBLE:
+                mode = _mode(item)
+                if mode != raw.FPDF_TEXTRENDERMODE_CLIP:  # What is drawn over that shows its letters.
+                    texts.append((order, item))
+                if mode == INVISIBLE:
                     found.unpainted.add(item)
                 elif layer is not None:
                     found.texts[item] = layer

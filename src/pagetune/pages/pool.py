@@ -243,6 +243,13 @@ class WorkerPool:
         return worker.end()
 
 
+def worker_count(asked: int | None) -> int:
+    """The number of workers: as asked, else one for each core that this process may use."""
+    if asked:
+        return asked
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _readable(channel: socket.socket) -> bool:
     with selectors.DefaultSelector() as selector:
         selector.register(channel, selectors.EVENT_READ)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
 from collections import deque
@@ -20,7 +19,7 @@ from pagetune.pages.duplicates import look_through
 from pagetune.pages.formats import OFFICE
 from pagetune.pages.ocr import Found
 from pagetune.pages.office import MISSING, office_command
-from pagetune.pages.pool import Blob, Event, Request, WorkerPool
+from pagetune.pages.pool import Blob, Event, Request, WorkerPool, worker_count
 from pagetune.pages.reading_report import ReadingReport
 from pagetune.pages.tables import load_note, save_pages
 from pagetune.pages.unread import Reason, group_unread
@@ -64,13 +63,6 @@ def read_documents(
 def can_ocr() -> bool:
     """Whether the OCR engine is installed."""
     return find_spec("rapidocr") is not None and find_spec("onnxruntime") is not None
-
-
-def worker_count(asked: int | None) -> int:
-    """The number of workers: as asked, else one for each core that this process may use."""
-    if asked:
-        return asked
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Reading:

@@ -193,8 +193,7 @@ class PageStore:
         return self._pool()
 
     def _pool(self) -> WorkerPool:
-        from pagetune.pages.pool import WorkerPool
-        from pagetune.pages.reading import worker_count
+        from pagetune.pages.pool import WorkerPool, worker_count
 
         return WorkerPool(worker_count(self._workers), **self._limits)
 

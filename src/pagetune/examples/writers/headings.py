@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pagetune.examples.writers.captions import Caption
 
 _LARGER = 1.12  # times the body's size
+_LARGER_BY_OCR = 1.4  # where a size is the height of what OCR has found: with letters that go up and down, or without
 _MOST_WORDS = 16
 _MOST_LINES = 3
 _EVERYWHERE = 4  # the same words in large type more often than this are part of a design, not headings
@@ -135,13 +136,17 @@ def _on_page(page: LaidPage, body_size: float, used: set[int]) -> Iterator[Headi
         if not _reads_as_heading(title) or not _text_below(page, last, line.size, body_size):
             continue
         rects = words_rects(page.page, range(line.start, lines[last].stop))
-        size = line.size if line.size >= _LARGER * body_size else body_size
+        size = line.size if _is_larger(page, line, body_size) else body_size
         yield Heading(title, -round(size, 1), page.page.number, first, last, rects)
+
+
+def _is_larger(page: LaidPage, line: Line, body_size: float) -> bool:
+    return line.size >= (_LARGER_BY_OCR if page.page.origin == "ocr" else _LARGER) * body_size
 
 
 def _stands_out(page: LaidPage, index: int, body_size: float) -> bool:
     line = page.lines[index]
-    if line.size >= _LARGER * body_size:
+    if _is_larger(page, line, body_size):
         return True
     if (
         line.size < 0.97 * body_size
