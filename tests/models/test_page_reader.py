@@ -113,7 +113,8 @@ def test_pictures_are_read(tiny_model: Any, tmp_path: Path) -> None:
     file = tmp_path / "page.png"
     picture.save(file)
     expected = tiny_model.encode([PageText("garden hedge")])
-    for entry in (picture, file, str(file), {"image": picture}, np.asarray(picture)):
+    turned = picture.rotate(90, expand=True), picture.rotate(180)
+    for entry in (picture, file, str(file), {"image": picture}, np.asarray(picture), *turned):
         np.testing.assert_allclose(tiny_model.encode([entry]), expected, atol=1e-5)
 
 

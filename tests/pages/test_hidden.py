@@ -1,7 +1,8 @@
 """Invisible layers over scans: kept word by word where the picture shows the same, else read by OCR."""
 
+import numpy as np
 import pytest
-from scans import ENGLISH, GERMAN, RUSSIAN, draw, sandwich, words_of
+from scans import ENGLISH, GERMAN, RUSSIAN, STEP, sandwich, words_of
 
 from pagetune.pages.hidden import layer_agrees, sample_runs
 from pagetune.pages.ocr_lines import Read
@@ -17,8 +18,6 @@ LOREM = (
 
 
 def layer(lines: list[str]) -> Words:
-    import numpy as np
-
     words = [(word, number) for number, line in enumerate(lines) for word in line.split()]
     boxes = np.asarray([[40 * place, 10, 40 * place + 38, 20] for place in range(len(words))], np.float32)
     return Words(
@@ -66,14 +65,11 @@ def test_a_hidden_layer_that_the_picture_shows_is_kept_whatever_its_script(read,
 def test_a_hidden_layer_of_something_else_is_not(read, tmp_path):
     pytest.importorskip("rapidocr")
     other = sandwich(tmp_path / "other.pdf", [(ENGLISH, LOREM), (ENGLISH, RUSSIAN), (ENGLISH, ENGLISH[:1])])
-    shifted = sandwich(tmp_path / "shifted.pdf", [(ENGLISH, ENGLISH)], shift=STEP_AND_A_HALF)
+    shifted = sandwich(tmp_path / "shifted.pdf", [(ENGLISH, ENGLISH)], shift=1.5 * STEP)
     report, workspace = read(other, shifted, ocr="auto")
     for page in PageStore(workspace.pages).pages():
         assert (page.origin, list(page.words)) == ("ocr", words_of(ENGLISH))
     assert report.ocr_pages == 4
-
-
-STEP_AND_A_HALF = 42.0
 
 
 def test_without_ocr_the_layers_own_letters_decide(read, tmp_path):
@@ -82,7 +78,3 @@ def test_without_ocr_the_layers_own_letters_decide(read, tmp_path):
     report, workspace = read(path, ocr="never")
     assert list(PageStore(workspace.pages).pages()[0].words) == words_of(GERMAN * 2)
     assert [(page.page, page.detail) for page in report.unread] == [(2, "replacement characters")]
-
-
-def test_the_scans_of_these_tests_have_ink():
-    assert min(draw(ENGLISH).convert("L").getextrema()) < 30

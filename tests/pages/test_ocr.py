@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 from scans import ENGLISH, GERMAN, RUSSIAN, SIZE, draw, words_of
 
 from pagetune.errors import ReadingError
@@ -17,6 +17,14 @@ rapidocr = pytest.importorskip("rapidocr")
 pytestmark = pytest.mark.integration
 
 GREEK = ("Για να ακυρώσετε μια συναλλαγή επιλέξτε", "πρώτα την εγγραφή και πατήστε το κουμπί", "ακύρωσης στην οθόνη.")
+ARMENIAN = (
+    "Բոլոր մարդիկ ծնվում են ազատ ու հավասար",
+    "իրենց արժանապատվությամբ ու իրավունքներով",
+)
+HEBREW = (
+    "כל בני האדם נולדו בני חורין ושווים בערכם",
+    "כולם חוננו בתבונה ובמצפון, לפיכך חובה עליהם",
+)
 BUNDLED = next((Path(rapidocr.__file__).parent / "models").glob("*_rec_*.onnx"))
 
 
@@ -82,11 +90,27 @@ def test_capitals_and_figures_are_not_turned_on_their_head(ocr):
     assert ocr.read(draw(lines), *SIZE).words.words == words_of(lines)
 
 
-@pytest.mark.parametrize(("lines", "said"), [(RUSSIAN, ""), (GREEK, None), ([line.upper() for line in GREEK], "Greek")])
-def test_what_the_model_cannot_read_is_said_and_not_made_up(ocr, lines, said):
+@pytest.mark.parametrize(
+    ("lines", "script"),
+    [
+        (RUSSIAN, "Cyrillic"),
+        (GREEK, "Greek"),
+        ([line.upper() for line in GREEK], "Greek"),
+        (ARMENIAN, "Armenian"),
+        (HEBREW, "Hebrew"),
+    ],
+)
+def test_what_the_model_cannot_read_is_said_and_not_made_up(ocr, lines, script):
     found = ocr.read(draw(lines), *SIZE)
-    assert (found.words.words, found.trouble) == ([], Reason.SCRIPT)
-    assert said is None or found.detail == said
+    assert (found.words.words, found.trouble, found.detail) == ([], Reason.SCRIPT, script)
+
+
+def test_a_poor_scan_of_a_known_script_is_not_called_an_unknown_one(ocr):
+    image = draw(ENGLISH * 2, 1.0).filter(ImageFilter.GaussianBlur(1.6)).resize((1190, 840))
+    noise = np.random.default_rng(1).normal(0, 60, (840, 1190, 1))
+    found = ocr.read(Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8)), *SIZE)
+    assert found.trouble is not Reason.SCRIPT
+    assert found.words.words or found.trouble is Reason.BADLY
 
 
 def test_of_a_page_in_two_scripts_the_known_one_is_kept(ocr):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from pagetune.layout.words import script_of
 from pagetune.pages.hidden import Run, layer_agrees, sample_runs
-from pagetune.pages.ocr_lines import TALL, Block, Read, breadth_in_characters, ems, lay_out, run_sideways
+from pagetune.pages.ocr_lines import TALL, Block, Read, ems, lay_out, run_sideways
 from pagetune.pages.recogniser import Picture, Recogniser, list_models
 from pagetune.pages.scripts import main_script, mixes_scripts, script_known
 from pagetune.pages.text import FEW_WORDS
@@ -39,8 +39,9 @@ MIXED = 0.1
 """Of a page's longer words, so many have letters of two alphabets only where the model does not know one of them."""
 SAMPLE = 6
 """Lines that are read again, turned or by another model, to see whether that is better."""
-BETTER = 0.05
-"""By so much a turn or another model has to read the sample better than what was tried first."""
+BETTER, READABLE = 0.05, 0.7
+"""By so much a turn or another model has to read the sample better than what was tried first, and at least so well:
+print in an unknown script makes no sense either way up."""
 
 
 class Found(NamedTuple):
@@ -77,7 +78,17 @@ class Ocr:
         blocks = [self._block(image, quads[chosen], turns) for chosen, turns in groups if chosen.any()]
         blocks.sort(key=lambda block: -float(ems(block.quads).sum()))
         kept, trouble, detail = _judge(blocks)
+        if trouble is not None and (detail := self._name_script(image, blocks) or detail):
+            trouble = Reason.SCRIPT
         return Found(lay_out(kept, (width / picture.width, height / picture.height), height), trouble, detail)
+
+    def _name_script(self, image: Picture, blocks: Sequence[Block]) -> str:
+        """The script of the longest lines that are read badly; "" where it is one that the model knows."""
+        block = blocks[0]
+        bad = _only(block, lambda read: read.quality < GOOD).quads
+        quads = bad[np.argsort(-ems(bad), kind="stable")[:SAMPLE]]
+        cuts = self._first.cut(image, quads, block.turns % 2 == 1)
+        return self._first.name_script([_turned(cut, block.turns >= 2) for cut in cuts])
 
     def agrees(self, picture: Image, width: float, height: float, layer: Words) -> bool:
         """Whether the words of an invisible layer are those of the picture behind them, as a few samples tell.
@@ -132,7 +143,7 @@ class Ocr:
         model, over, reads = self._first, False, read(self._first, False, sample)
         if (best := _quality(reads, long)) < GOOD:
             # Only where the first try reads badly: on their head, and by the other models.
-            best += BETTER
+            best = max(best + BETTER, READABLE)
             trials = [(self._first, True), *((other, way) for other in self._others for way in (False, True))]
             for trial in trials:
                 again = read(*trial, sample)
@@ -158,7 +169,7 @@ def _quality(reads: Mapping[int, Read], long: NDArray[np.float32]) -> float:
 
 
 def _judge(blocks: Sequence[Block]) -> tuple[list[Block], Reason | None, str]:
-    """What is kept of the blocks, and what to say about the rest."""
+    """What is kept of the blocks, and what to say about the rest: the script only where its letters tell it."""
     reads = [read for block in blocks for read in block.reads]
     if mixed := _mixed_script(reads):
         return [], Reason.SCRIPT, mixed.capitalize()
@@ -170,9 +181,7 @@ def _judge(blocks: Sequence[Block]) -> tuple[list[Block], Reason | None, str]:
     kept = [_only(block, lambda read: read.quality >= GOOD) for block in blocks] if share <= MOSTLY_BAD else []
     lost = [read for read in reads if read.quality < GOOD]
     script = main_script(" ".join(read.text for read in lost if read.quality == 0.0))
-    if script or sum(breadth_in_characters(read.text) for read in lost) < 0.6 * float(long[bad].sum()):
-        return kept, Reason.SCRIPT, script.capitalize()
-    return kept, Reason.BADLY, ""
+    return kept, Reason.SCRIPT if script else Reason.BADLY, script.capitalize()
 
 
 def _mixed_script(reads: Sequence[Read]) -> str:

@@ -12,10 +12,14 @@ from numpy.typing import NDArray
 
 from pagetune.errors import ReadingError
 from pagetune.pages.ocr_lines import TALL, Read, breadth_in_characters, lengths
+from pagetune.pages.script_names import alphabet_of, features, load_script_names
 from pagetune.pages.scripts import main_script, script_known, scripts_of_letters
 
 Picture = NDArray[np.uint8]
 """Pixels [height, width, 3], blue first."""
+
+LEAST_SHAPE = 320 / 48
+"""Width by height, to which a shorter line is padded, as the models were trained."""
 
 
 class Recogniser:
@@ -69,11 +73,31 @@ class Recogniser:
         known = script_known(main_script(text), self.scripts)
         return Read(text, float(confidence), float(confidence) * filled if known else 0.0)
 
+    def name_script(self, lines: Sequence[Picture]) -> str:
+        """The script of lines that are read badly; "" where it is one that the model knows, or that cannot be told."""
+        names = load_script_names()
+        if not lines or names.alphabet != alphabet_of(self.characters):
+            return ""  # The weights were made with another model.
+        name = names.name(self.nearly(lines))
+        return "" if script_known(name.upper(), self.scripts) else name
+
+    def nearly(self, lines: Sequence[Picture]) -> list[NDArray[np.float32]]:
+        """What the lines come near to, as `script_names.features` has it."""
+        characters, model = self.characters, self._engine.text_rec
+        shapes = [max(line.shape[1] / line.shape[0], LEAST_SHAPE) for line in lines]
+        inputs = [model.resize_norm_img(line, shape)[None] for line, shape in zip(lines, shapes, strict=True)]
+        return [features(model.session(one)[0], characters) for one in inputs]
+
+    @cached_property
+    def characters(self) -> list[str]:
+        """The characters that the model writes with."""
+        self._engine.recognize_txt([np.full((48, 48, 3), 255, np.uint8)])  # Loads the model.
+        return list(self._engine.text_rec.session.get_character_list())
+
     @cached_property
     def scripts(self) -> frozenset[str]:
         """The scripts whose letters are among the model's characters."""
-        self._engine.recognize_txt([np.full((48, 48, 3), 255, np.uint8)])  # Loads the model.
-        return scripts_of_letters(self._engine.text_rec.session.get_character_list())
+        return scripts_of_letters(self.characters)
 
 
 def list_models(folder: Path) -> list[Path]:

@@ -12,7 +12,7 @@ UNSPACED = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "THAI", "LAO", "KHMER", "MY
 
 RIGHT_TO_LEFT = frozenset({"ARABIC", "HEBREW", "SYRIAC", "THAANA"})
 
-_NEEDED = {
+NEEDED = {
     "LATIN": "aeinorst",
     "GREEK": "αειοντσόίή",
     "CYRILLIC": "аеиностр",
@@ -51,7 +51,7 @@ def mixes_scripts(word: str) -> bool:
 def scripts_of_letters(characters: Iterable[str]) -> frozenset[str]:
     """The scripts that can be written with these characters."""
     known = set(characters)
-    return frozenset(script for script, letters in _NEEDED.items() if known.issuperset(letters))
+    return frozenset(script for script, letters in NEEDED.items() if known.issuperset(letters))
 
 
 def main_script(text: str) -> str:
@@ -66,4 +66,4 @@ def main_script(text: str) -> str:
 
 def script_known(script: str, scripts: frozenset[str]) -> bool:
     """Whether a text of this script can be written with letters that are enough for `scripts`."""
-    return script in scripts or script not in _NEEDED
+    return script in scripts or script not in NEEDED
