@@ -74,6 +74,13 @@ def test_words_under_a_shape_that_is_drawn_later_are_not_read(tmp_path, cover, s
     assert found.visible == ("842" not in cover)
 
 
+def test_a_scan_in_strips_over_its_text_is_one_picture(tmp_path):
+    strips = "".join(f"q 595 0 0 106 0 {105 * n} cm /I Do Q\n" for n in range(8))
+    found = one(tmp_path, prose() + strips, XObject=lambda pdf: Dictionary(I=picture(pdf)))
+    assert lines_of(found) == SEEN
+    assert not found.visible
+
+
 def test_what_stands_over_a_cover_is_read(tmp_path):
     found = one(tmp_path, prose() + "1 1 1 rg 40 735 500 16 re f 0 g\n" + line(60, 740, "The third line as corrected"))
     assert lines_of(found) == [SEEN[0], SEEN[1], SEEN[3], "The third line as corrected"]

@@ -41,6 +41,15 @@ class Frame(NamedTuple):
         return self.top - y if self.turns == 2 else None
 
 
+def covered_share(boxes: NDArray[np.float32], width: float, height: float) -> float:
+    """The share of a page that boxes [n, 4] on it cover together, 0 to 1, to a hundredth or so."""
+    steps = 64
+    grid = np.zeros((steps, steps), bool)
+    for left, bottom, right, top in (boxes / np.asarray([width, height, width, height]) * steps).clip(0, steps):
+        grid[round(bottom) : round(top), round(left) : round(right)] = True
+    return float(grid.mean())
+
+
 def fit(
     width: float, height: float, long_side: int | None = None, max_pixels: int | None = None, *, grow: bool = True
 ) -> tuple[int, int]:

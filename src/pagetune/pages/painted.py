@@ -20,7 +20,7 @@ import numpy as np
 import pypdfium2.raw as raw
 from numpy.typing import NDArray
 
-from pagetune.pages.geometry import Frame, fit
+from pagetune.pages.geometry import Frame, covered_share, fit
 from pagetune.pages.layer import INVISIBLE, TextLayer, address_of, loose
 
 _P, _I = ctypes.c_void_p, ctypes.c_int
@@ -43,6 +43,8 @@ _MOST_LAYERS = 8
 """Groups that are looked at one by one; what is left is looked at together."""
 _PALE = 240
 """Of 255: type with no darker channel is looked at."""
+_FILLED = 0.5
+"""The share of a page that its pictures cover, from which it is a picture."""
 _THIN = 3.0
 """Points: what is drawn over text and is no higher is a rule."""
 _LONG_SIDE = 800
@@ -60,7 +62,7 @@ class Suspects:
     """Objects that may be unseen, by group: those of one group do not lie over each other and are looked at at once.
 
     `texts`: address of a text object -> its group; `unpainted`: text objects of the mode that paints nothing;
-    `pictures`: boxes of pictures that fill the page, under or over which text is its hidden layer.
+    `pictures`: boxes of pictures; under or over those that fill a page, text is its hidden layer.
     """
 
     texts: dict[int, str] = field(default_factory=dict)
@@ -90,7 +92,9 @@ class Painted:
         unpainted = np.asarray([owner in suspects.unpainted for owner in owners.tolist()])
         groups = np.asarray([suspects.texts.get(owner, "") for owner in owners.tolist()])
         hidden = self._unseen(suspects, groups, boxes)
-        over = inside_of(boxes, self._frame.shown(np.asarray(suspects.pictures, np.float32).reshape(-1, 4)))
+        pictures = self._frame.shown(np.asarray(suspects.pictures, np.float32).reshape(-1, 4))
+        filled = covered_share(pictures, self._width, self._height) >= _FILLED
+        over = inside_of(boxes, pictures) & filled
         layered = (hidden & over) | unpainted
         if layered.sum() > 0.5 * len(boxes):
             # Text under, or unpainted over, a picture of the page is somebody's OCR: whether it is good is for others.
@@ -124,7 +128,7 @@ class Painted:
                 group = layer or f" form {order}"
                 found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
             if kind != raw.FPDF_PAGEOBJ_TEXT and (box := _cover(item, kind)) is not None:
-                if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM) and self._fills(box):
+                if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
                     found.pictures.append(box)
                 if texts:
                     covers.append((order, box))
@@ -132,9 +136,6 @@ class Painted:
             if item not in found.unpainted:
                 found.texts.setdefault(item, " covered")
         return found
-
-    def _fills(self, box: tuple[float, float, float, float]) -> bool:
-        return (box[2] - box[0]) * (box[3] - box[1]) >= 0.5 * self._width * self._height
 
     def _unseen(self, suspects: Suspects, groups: NDArray[Any], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
         """bool [n]: words of a group of suspects that the page looks the same without."""

@@ -19,7 +19,7 @@ from PIL import Image
 from pagetune.errors import DocumentRefused
 from pagetune.pages.annotations import Flattened, FlattenedDocument
 from pagetune.pages.formats import ENCRYPTED
-from pagetune.pages.geometry import Frame
+from pagetune.pages.geometry import Frame, covered_share
 from pagetune.pages.glyph_names import GlyphNames
 from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
@@ -180,20 +180,17 @@ class PdfPage:
         return collect(self._raw, self.frame, shown)
 
     def picture_share(self) -> float:
-        """The share of the page that its largest picture covers, 0 to 1."""
-        largest = 0.0
+        """The share of the page that its pictures cover together, 0 to 1: a scan may be stored in strips."""
+        boxes = []
         sides = [ctypes.c_float() for _ in range(4)]
         for index in range(min(raw.FPDFPage_CountObjects(self._raw), _MAX_OBJECTS)):
             item = raw.FPDFPage_GetObject(self._raw, index)
             kind = raw.FPDFPageObj_GetType(item)
-            if kind not in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
-                continue
-            if kind == raw.FPDF_PAGEOBJ_FORM and not _holds_picture(item):
-                continue
-            if raw.FPDFPageObj_GetBounds(item, *sides):
-                left, bottom, right, top = (side.value for side in sides)
-                largest = max(largest, abs((right - left) * (top - bottom)))
-        return min(1.0, largest / (self.width * self.height))
+            pictured = kind == raw.FPDF_PAGEOBJ_IMAGE or (kind == raw.FPDF_PAGEOBJ_FORM and _holds_picture(item))
+            if pictured and raw.FPDFPageObj_GetBounds(item, *sides):
+                boxes.append([side.value for side in sides])
+        shown = self.frame.shown(np.asarray(boxes, np.float32).reshape(-1, 4))
+        return covered_share(shown, self.width, self.height)
 
     def render(self, width: int, height: int, memory: memoryview | None = None) -> Image.Image:
         """The page in `width` x `height` pixels on white, annotations and form fields included.

@@ -30,7 +30,7 @@ _ALIKE = dict.fromkeys(map(ord, "ABCEHIKMOPSTXYaceiopsxyhАВСЕНІКМОРЅ�
 def text_layer_fault(text: str, *, picture: float = 0.0, visible: bool = True) -> str | None:
     """Why the text layer of a page cannot be used; None if it can.
 
-    `text`: the layer as it came, whitespace and all. `picture`: the share of the page that its largest picture covers.
+    `text`: the layer as it came, whitespace and all. `picture`: the share of the page that its pictures cover.
     `visible`: False when the words are not painted (which is right over a picture: somebody's OCR, and wrong without).
     That such a hidden layer says what the picture shows is for `ocr.Ocr.agrees` to tell.
     """
