@@ -38,7 +38,7 @@ def _documents(folder: Path) -> Path:
             title = f"Notes on {name} and where {name} applies"
             canvas.bookmarkPage(name)
             canvas.addOutlineEntry(f"{section + 1} {title}", name, 0)
-            canvas.setFont("Helvetica-Bold", 15)
+            canvas.setFont("Helvetica-Bold", 13)
             canvas.drawString(40, 545, title)
             canvas.setFont("Helvetica", 8)
             text = canvas.beginText(40, 520)
