@@ -19,7 +19,7 @@ import sys
 import tempfile
 import textwrap
 import time
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,8 @@ from reportlab.pdfgen.canvas import Canvas
 
 from _plain_texts import LINE, Writer, font, languages
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED
-from pagetune.examples.queries import write_queries
+from pagetune.examples.datasets import load_data
 from pagetune.pages.store import PageStore
-from pagetune.recipe import load_recipe
-from pagetune.records import Document, Page
 
 COUNTS = {"letter": 110, "invoice": 80, "form": 80, "scan": 30}
 LATIN = 6
@@ -174,7 +172,16 @@ def show_stages(workspace: Path) -> None:
     for stage in ("read", "queries", "fit"):
         told = stages.get(stage, {})
         told = told.get("summary", told)
-        keys = ("pages", "ocr_pages", "unread_pages", "text_layer_faults", "written", "queries", "dropped", "examples")
+        keys = (
+            "pages",
+            "ocr_pages",
+            "unread_pages",
+            "documents_without_queries",
+            "written",
+            "queries",
+            "dropped",
+            "examples",
+        )
         print(f"{stage}: {', '.join(f'{key} {told[key]}' for key in keys if key in told)}")
 
 
@@ -187,34 +194,19 @@ def show_systems(workspace: Path) -> dict[str, Any]:
 
 
 def show_documents(workspace: Path) -> int:
-    """Count the documents by kind that have queries, and the others by reason; how many have neither."""
-    store = PageStore(workspace / "pages")
-    pages: dict[str, list[Page]] = defaultdict(list)
-    for page in store.pages():
-        pages[page.document].append(page)
-    recipe = load_recipe(None, SHORT).queries
-    asked = Counter(query.document for query in write_queries(store.documents(), store.pages(), recipe).queries)
+    """Count the documents by kind that have queries, and the others by the run's reason; how many have neither."""
+    told = json.loads((workspace / "stages" / "queries.json").read_text())
+    told = told.get("summary", told)
+    reasons = dict(line.split(": ", 1) for line in told["without_queries"])
     counts: dict[str, Counter[str]] = {kind: Counter() for kind in COUNTS}
-    for document in store.documents(all=True):
+    asked = {query.document for query in load_data(workspace / "data").queries}
+    for document in PageStore(workspace / "pages").documents(all=True):
         kind = Path(document.path).name.partition("-")[0]
-        counts[kind]["with queries" if asked[document.id] else _reason(document, pages[document.id])] += 1
-    for kind, reasons in counts.items():
-        print(f"{kind:8s} {', '.join(f'{number} {reason}' for reason, number in reasons.most_common())}")
-    return sum(reasons[""] for reasons in counts.values())
-
-
-def _reason(document: Document, pages: Sequence[Page]) -> str:
-    """Why no query was written from a document, "" where nothing tells."""
-    if document.status != "read":
-        return f"{document.status}: {document.reason}"
-    if not any(page.words for page in pages):
-        return "without words"
-    alone = write_queries([document], pages, load_recipe(None, SHORT).queries)
-    if alone.queries:
-        return "the same words ask for others"
-    if all(page.kind != "body" or page.duplicate_of for page in pages):
-        return "no body page: " + " ".join(sorted({"duplicate" if page.duplicate_of else page.kind for page in pages}))
-    return ", ".join(alone.dropped)
+        reason = document.reason if document.status != "read" else reasons.get(document.id, "").partition(":")[0]
+        counts[kind]["with queries" if document.id in asked else reason] += 1
+    for kind, found in counts.items():
+        print(f"{kind:8s} {', '.join(f'{number} {reason}' for reason, number in found.most_common())}")
+    return sum(found[""] for found in counts.values())
 
 
 if __name__ == "__main__":
