@@ -139,7 +139,7 @@ def _drawn(store: PageStore) -> PageImage:
 def page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
     """Where the pages' pictures come from now. Raises DataError where they are gone."""
     from pagetune.errors import DataError, PagetuneError
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
     from pagetune.stages import rendered_pages
 
     if recipe.dataset.train is None:

@@ -13,8 +13,8 @@ from PIL import Image
 
 from pagetune.errors import DataError
 from pagetune.evaluation.dataset import PLAIN, dataset_facets, dataset_queries, lexical, page_words
+from pagetune.examples.loading import load_eval_set
 from pagetune.examples.published import resolve
-from pagetune.examples.visual import load_eval_set
 from pagetune.recipe import DatasetRecipe
 
 

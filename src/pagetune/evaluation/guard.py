@@ -127,7 +127,7 @@ class Guard:
 
 def open_guard(recipe: Recipe) -> Guard | None:
     """The set of `evaluate.guard`, None where there is none. Raises DataError where it cannot be loaded."""
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
 
     settings: EvaluateRecipe = recipe.evaluate
     if settings.guard is None:
