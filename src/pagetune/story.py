@@ -48,9 +48,8 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
     DataError where there is no whole evaluation, or no such pages any more.
     """
-    from pagetune.evaluation.kept import load_run
     from pagetune.evaluation.kept_grid import load_grid
-    from pagetune.evaluation.output import write_report
+    from pagetune.evaluation.output import load_run, write_report
     from pagetune.pipeline import judged_stamp
     from pagetune.recipe import load_recipe
 

@@ -10,8 +10,7 @@ import pytest
 
 from pagetune.evaluation.evaluate import EvaluationReport
 from pagetune.evaluation.findings import look_closer, witnesses
-from pagetune.evaluation.kept import load_run
-from pagetune.evaluation.output import write_run
+from pagetune.evaluation.output import load_run, write_run
 from pagetune.evaluation.report import Story
 
 Facets = dict[str, dict[str, str]]

@@ -20,9 +20,8 @@ from pagetune.errors import DataError
 from pagetune.evaluation.evaluate import Conditions, Encoded, EvaluationReport, evaluate_systems
 from pagetune.evaluation.explorer import Explorer
 from pagetune.evaluation.heatmaps import Heatmap, Heatmaps
-from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.markdown import as_markdown
-from pagetune.evaluation.output import write_report, write_run
+from pagetune.evaluation.output import load_run, write_report, write_run
 from pagetune.evaluation.per_query import changes, gains, losses
 from pagetune.evaluation.report import Story, render_report
 from pagetune.evaluation.thumbnails import LARGE, SIDES, make_thumbnails, written
