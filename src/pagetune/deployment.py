@@ -111,7 +111,7 @@ def encode_tuned(pipeline: Pipeline) -> Encoding:
 
 
 def _of_documents(pipeline: Pipeline, model: Any) -> Encoding:
-    from pagetune.evaluation.evaluate import Encoded
+    from pagetune.evaluation.retrieval import Encoded
     from pagetune.examples.datasets import load_data
     from pagetune.pages.store import PageStore
     from pagetune.reranking import read_documents

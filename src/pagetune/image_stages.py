@@ -58,8 +58,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
     from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.dataset import dataset_facets, dataset_queries, encode_set, page_words
-    from pagetune.evaluation.evaluate import Conditions, evaluate_systems
-    from pagetune.evaluation.findings import look_closer
+    from pagetune.evaluation.evaluate import Conditions, evaluate_systems, look_closer
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.evaluation.lexical import BM25

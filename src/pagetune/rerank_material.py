@@ -104,7 +104,7 @@ def _held_out(
 ) -> Asked | None:
     """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
     --rerank` settles it again on those of the tuned model."""
-    from pagetune.evaluation.evaluate import Encoded
+    from pagetune.evaluation.retrieval import Encoded
     from pagetune.reranking import held_out
     from pagetune.stages import encode
 

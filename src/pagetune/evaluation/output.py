@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -194,8 +194,8 @@ def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: 
         left_out=metrics.get("left_out", ""),
         systems=systems,
         by_dimension=by_dimension,
-        comparisons={name: _comparison(found) for name, found in metrics["comparisons"].items()},
-        by_metric={name: _comparison(found) for name, found in metrics.get("by_metric", {}).items()},
+        comparisons={name: Comparison.from_json(found) for name, found in metrics["comparisons"].items()},
+        by_metric={name: Comparison.from_json(found) for name, found in metrics.get("by_metric", {}).items()},
         settings=EvaluateRecipe.model_validate(metrics["settings"]),
         storage=metrics["storage"],
         conditions=Conditions(**metrics["conditions"]),
@@ -227,11 +227,6 @@ def _query(row: Mapping[str, Any]) -> Query:
 def load_answers(folder: Path, system: str) -> Run:
     """The run of one system, from the TREC file that was kept of it. Raises DataError, KeyError."""
     return read_quoted(folder / TREC_FILES[system])
-
-
-def _comparison(found: Mapping[str, Any]) -> Comparison:
-    known = {field.name for field in fields(Comparison)}
-    return Comparison(**{name: value for name, value in found.items() if name in known})
 
 
 def _intervals(figures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
