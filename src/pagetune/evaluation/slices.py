@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pagetune.errors import DataError
 from pagetune.evaluation.facets import LENGTHS, OVERLAPS
 from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores, rounded
 from pagetune.evaluation.page_types import PAGE_TYPES
@@ -131,14 +132,24 @@ def slice_by(
     metric: str = MAIN_METRIC,
     settings: EvaluateRecipe | None = None,
 ) -> Slices:
-    """Compare two systems, each (name, scores), within slices: facet -> query id -> slice, see `facets_of`."""
+    """Compare two systems, each (name, scores), within slices: facet -> query id -> slice, see `facets_of`.
+
+    Queries without scores are left out. Raises DataError where none has scores of both systems.
+    """
     chance = sampling(settings or EvaluateRecipe())
     (new_name, new_scores), (old_name, old_scores) = new, old
+    asked = {query for falls in facets.values() for query in falls}
+    judged = asked.intersection(new_scores.queries, old_scores.queries)
+    if asked and not judged:
+        raise DataError(
+            f"none of the {len(asked)} queries has scores of both systems; give the scores of these queries"
+        )
     found: list[Slice] = []
     for facet, falls in facets.items():
         named: dict[str, list[str]] = {}
         for query, name in falls.items():
-            named.setdefault(name, []).append(query)
+            if query in judged:
+                named.setdefault(name, []).append(query)
         merged = _in_order(named)
         if len(merged) < 2:  # All in one slice, or all too small to stand alone: that is the whole set.
             continue
