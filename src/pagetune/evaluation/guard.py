@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pagetune.evaluation.benchmarks import evaluation_set, name_of
 from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, QueryScores, rounded, score_run
-from pagetune.evaluation.retrieval import rank_pages
+from pagetune.evaluation.retrieval import Encoded, rank_pages
 from pagetune.evaluation.significance import (
     FEWEST_QUERIES,
     Comparison,
@@ -105,16 +105,15 @@ class Guard:
 
             texts, _ = page_texts(self.chosen, self.dataset, None, cache / "texts", progress)
             pages = encode_readings(model, texts, self.recipe.model, cache / "vectors", progress)
-            asked = encode_texts(model, list(self.chosen.queries.values()))
+            encoded = Encoded(encode_texts(model, list(self.chosen.queries.values())), pages)
         else:
             from pagetune.evaluation.dataset import encode_set
             from pagetune.training.page_cache import kept_pages
 
             kept = kept_pages(cache / "pixels", model, self.recipe.fit.page_cache)
             encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress, kept)
-            asked, pages = list(encoded.queries), encoded.pages  # type: ignore[assignment]
         depth, excluded = self.recipe.evaluate.depth, self.chosen.excluded
-        run = rank_pages(list(self.chosen.queries), asked, pages, depth=depth, exclude=excluded)
+        run = rank_pages(list(self.chosen.queries), encoded.queries, encoded.pages, depth=depth, exclude=excluded)
         return score_run(run, self.chosen.qrels, excluded)
 
     def report(self, base: QueryScores, tuned: QueryScores) -> GuardReport:
