@@ -18,8 +18,9 @@ from pathlib import Path
 
 from _bench import BENCH, Judged, fetch_documents, keep_out, load
 from pagetune import PageStore, Pipeline, Query, load_recipe
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, Encoded, EvaluationReport, evaluate_systems
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport, evaluate_systems
 from pagetune.evaluation.ranking import ranking
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.examples.datasets import RetrievalData
 from pagetune.examples.queries import write_queries
 from pagetune.models.encoding import encode_queries

@@ -80,7 +80,7 @@ def main() -> int:
 
     from pagetune.evaluation.mteb import MtebModel, image_task
     from pagetune.evaluation.visual import judge_model
-    from pagetune.examples.visual import make_eval_set
+    from pagetune.examples.loading import make_eval_set
     from pagetune.models.loading import load_model
     from pagetune.recipe import ModelRecipe
 

@@ -94,7 +94,7 @@ def one_side(folder: Path, keys: list[str]) -> dict[str, Any]:
     import peft  # noqa: F401
     from PIL import Image
 
-    from pagetune.examples.visual import make_train_set
+    from pagetune.examples.loading import make_train_set
     from pagetune.models.loading import load_model
     from pagetune.models.saving import save_finished
     from pagetune.recipe import load_recipe

@@ -23,7 +23,8 @@ from typing import Any
 from _bench import Judged, fetch_documents, load
 from judged_queries import judge_systems, show, training_data
 from pagetune import PageStore, Pipeline, load_recipe
-from pagetune.evaluation.evaluate import FUSED, RERANKED, Encoded, EvaluationReport
+from pagetune.evaluation.evaluate import FUSED, RERANKED, EvaluationReport
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.examples.datasets import RetrievalData, save_data, save_examples
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model

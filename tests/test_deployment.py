@@ -112,7 +112,7 @@ def test_a_run_over_a_dataset_is_judged_on_its_evaluation_set(
     nearest = (0.6 * eye[1:2] + 0.8 * eye[2:3]).astype(np.float32)
     encoded = SimpleNamespace(queries=[eye[:1], nearest], pages=PageVectors(("a", "b", "c"), eye, np.arange(3)))
     monkeypatch.setattr("pagetune.models.loading.load_model", lambda recipe, path: tiny_model)
-    monkeypatch.setattr("pagetune.examples.visual.load_eval_set", lambda recipe: chosen)
+    monkeypatch.setattr("pagetune.examples.loading.load_eval_set", lambda recipe: chosen)
     monkeypatch.setattr("pagetune.evaluation.dataset.encode_set", lambda *given: encoded)
     recipe = load_recipe(None, ["dataset.train=t", "dataset.eval=e", "evaluate.resamples=100"])
     grid = judge_deployment(Pipeline(workspace.root, recipe))

@@ -17,7 +17,7 @@ from pagetune import Pipeline, SearchEngine, load_recipe
 from pagetune.cli.app import app
 from pagetune.errors import RecipeError
 from pagetune.evaluation.heatmaps import load_heatmaps
-from pagetune.evaluation.kept import load_run
+from pagetune.evaluation.output import load_run
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
 from pagetune.stages import encode

@@ -13,12 +13,13 @@ from sentence_transformers import CrossEncoder
 from _tiny_reranker import tiny_qwen3_vl_reranker, tiny_text_reranker
 from pagetune import Pipeline, load_recipe
 from pagetune.errors import DataError, WorkspaceError
-from pagetune.evaluation.evaluate import Encoded, EvaluationReport, evaluate_systems
+from pagetune.evaluation.evaluate import EvaluationReport, evaluate_systems
 from pagetune.evaluation.lexical import BM25
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.rerank_use import load_use, open_reranker
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.examples.datasets import RetrievalData
-from pagetune.examples.visual import make_eval_set
+from pagetune.examples.loading import make_eval_set
 from pagetune.models.encoding import PageVectors, encode_pages, encode_queries
 from pagetune.records import Judgement, Page, Query
 from pagetune.reranking import held_out_rows, rerank_dataset, rerank_documents, settle_use

@@ -111,7 +111,7 @@ def encode_tuned(pipeline: Pipeline) -> Encoding:
 
 
 def _of_documents(pipeline: Pipeline, model: Any) -> Encoding:
-    from pagetune.evaluation.evaluate import Encoded
+    from pagetune.evaluation.retrieval import Encoded
     from pagetune.examples.datasets import load_data
     from pagetune.pages.store import PageStore
     from pagetune.reranking import read_documents
@@ -132,7 +132,7 @@ def _of_documents(pipeline: Pipeline, model: Any) -> Encoding:
 
 def _of_dataset(pipeline: Pipeline, model: Any) -> Encoding:
     from pagetune.evaluation.dataset import encode_set
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
     from pagetune.reranking import read_dataset
     from pagetune.reviews import judge_again
     from pagetune.training.page_cache import kept_pages

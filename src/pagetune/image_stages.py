@@ -20,7 +20,7 @@ Summary = dict[str, Any]
 
 def do_fit(pipeline: Pipeline) -> Summary:
     """Rows of queries and page images into a finetuned model."""
-    from pagetune.examples.visual import load_eval_set, load_train_set
+    from pagetune.examples.loading import load_eval_set, load_train_set
     from pagetune.finish import finish_model
     from pagetune.models.describe import describe
     from pagetune.models.loading import load_model
@@ -58,12 +58,11 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
     from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.dataset import dataset_facets, dataset_queries, encode_set, page_words
-    from pagetune.evaluation.evaluate import Conditions, evaluate_systems
-    from pagetune.evaluation.findings import look_closer
+    from pagetune.evaluation.evaluate import Conditions, evaluate_systems, look_closer
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.evaluation.lexical import BM25
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
     from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
     from pagetune.reviews import judge_again

@@ -40,7 +40,7 @@ def find_material(pipeline: Pipeline) -> Material:
 
 
 def _of_dataset(recipe: Recipe) -> Material:
-    from pagetune.examples.visual import load_eval_set, load_train_set
+    from pagetune.examples.loading import load_eval_set, load_train_set
 
     train = load_train_set(recipe.dataset)
     judged = len(load_eval_set(recipe.dataset).page_ids) if recipe.dataset.eval else 0

@@ -104,7 +104,7 @@ def _held_out(
 ) -> Asked | None:
     """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
     --rerank` settles it again on those of the tuned model."""
-    from pagetune.evaluation.evaluate import Encoded
+    from pagetune.evaluation.retrieval import Encoded
     from pagetune.reranking import held_out
     from pagetune.stages import encode
 
@@ -189,11 +189,11 @@ def _first_stage(
 def of_rows(pipeline: Pipeline) -> Material:
     """The rows of a dataset: labelled pairs as they are; pairs and triplets with the negatives that they have, and
     those that the workspace's own model mines among their pages where there is one."""
+    from pagetune.examples.loading import load_train_set
     from pagetune.examples.rerank import Mix, label_lists, lists_of_examples
     from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
     from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
     from pagetune.examples.rerank_sides import RowPictures
-    from pagetune.examples.visual import load_train_set
 
     recipe = pipeline.recipe
     own = recipe.rerank

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
-from pagetune.evaluation.evaluate import FUSED, TUNED, Encoded, EvaluationReport
+from pagetune.evaluation.evaluate import FUSED, TUNED, EvaluationReport
 from pagetune.evaluation.rerank_use import (
     UNFITTED,
     RerankUse,
@@ -21,6 +21,7 @@ from pagetune.evaluation.rerank_use import (
     uses_trained,
 )
 from pagetune.evaluation.reranking import add_reranked, calibrate, choose_weight, rerank_run, score_shortlists
+from pagetune.evaluation.retrieval import Encoded
 
 if TYPE_CHECKING:
     from PIL.Image import Image

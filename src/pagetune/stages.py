@@ -240,11 +240,11 @@ def by_image(model: Any) -> bool:
 
 def do_evaluate(pipeline: Pipeline) -> Summary:
     """Base, tuned, BM25 and fused on the held-out queries, every page masked; metrics, runs and the report."""
-    from pagetune.evaluation.evaluate import Conditions, Encoded, evaluate_systems
+    from pagetune.evaluation.evaluate import Conditions, evaluate_systems, look_closer
     from pagetune.evaluation.facets import facets_of
-    from pagetune.evaluation.findings import look_closer
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
+    from pagetune.evaluation.retrieval import Encoded
     from pagetune.examples.datasets import load_data
     from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model

@@ -48,9 +48,8 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
     DataError where there is no whole evaluation, or no such pages any more.
     """
-    from pagetune.evaluation.kept import load_run
     from pagetune.evaluation.kept_grid import load_grid
-    from pagetune.evaluation.output import write_report
+    from pagetune.evaluation.output import load_run, write_report
     from pagetune.pipeline import judged_stamp
     from pagetune.recipe import load_recipe
 
@@ -139,7 +138,7 @@ def _drawn(store: PageStore) -> PageImage:
 def page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
     """Where the pages' pictures come from now. Raises DataError where they are gone."""
     from pagetune.errors import DataError, PagetuneError
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
     from pagetune.stages import rendered_pages
 
     if recipe.dataset.train is None:

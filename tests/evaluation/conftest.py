@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from pagetune.evaluation.evaluate import Encoded, EvaluationReport, evaluate_systems
+from pagetune.evaluation.evaluate import EvaluationReport, evaluate_systems
 from pagetune.evaluation.lexical import BM25
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.models.encoding import PageVectors
 from pagetune.models.scoring import truncate
 from pagetune.recipe import EvaluateRecipe

@@ -36,7 +36,7 @@ from pagetune.evaluation.comparison.worker import reason_of
 from pagetune.evaluation.metrics import MAIN_METRIC, METRICS, QueryScores
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.trec import read_quoted
-from pagetune.examples.visual import load_eval_set
+from pagetune.examples.loading import load_eval_set
 from pagetune.models.passages import PageText
 from pagetune.models.presets import PRESETS, find_preset
 from pagetune.progress import SILENT, Silent, Task

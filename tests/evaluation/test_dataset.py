@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 
 from pagetune.errors import DataError
-from pagetune.evaluation.dataset import PLAIN, dataset_facets, dataset_queries, lexical, page_words
+from pagetune.evaluation.dataset import PLAIN, dataset_facets, dataset_queries, page_words
+from pagetune.examples.loading import load_eval_set
 from pagetune.examples.published import resolve
-from pagetune.examples.visual import load_eval_set
 from pagetune.recipe import DatasetRecipe
 
 
@@ -91,26 +91,25 @@ def test_a_short_name_stands_for_a_published_set() -> None:
 @pytest.mark.parametrize("column", ["text", "markdown"])
 def test_the_pages_words_are_a_column_s(column: str, tmp_path: Path) -> None:
     recipe = tables(tmp_path / "set", {column: ["all about red", "all about blue"]})
-    bm25, words = lexical(load_eval_set(recipe), recipe, tmp_path / "cache")
-    assert bm25 is not None
-    assert list(bm25.rank("the red one", 5)) == ["1"]
+    texts, words = page_words(load_eval_set(recipe), recipe, tmp_path / "cache")
+    assert texts == {"1": "all about red", "2": "all about blue"}
     assert column in words
 
 
 def test_no_page_is_read_unasked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tables(tmp_path / "set", {"text": ["", None]})
     chosen = load_eval_set(recipe)
-    bm25, words = lexical(chosen, recipe, tmp_path / "cache")
-    assert bm25 is None
+    texts, words = page_words(chosen, recipe, tmp_path / "cache")
+    assert texts is None
     assert "evaluate.ocr=true" in words
     monkeypatch.setattr("pagetune.models.page_reader.text_of_picture", lambda image: "read on the page")
-    bm25, words = lexical(chosen, recipe, tmp_path / "cache", ocr=True)
-    assert bm25 is not None
+    texts, words = page_words(chosen, recipe, tmp_path / "cache", ocr=True)
+    assert texts == dict.fromkeys(chosen.page_ids, "read on the page")
     assert words == "the pages' text by OCR"
 
 
 def test_a_column_that_is_no_text_is_a_reason_not_an_error(tmp_path: Path) -> None:
     recipe = tables(tmp_path / "set", {"text": [["a"], ["b"]]})
-    bm25, words = lexical(load_eval_set(recipe), recipe, tmp_path / "cache")
-    assert bm25 is None
+    texts, words = page_words(load_eval_set(recipe), recipe, tmp_path / "cache")
+    assert texts is None
     assert "is ['a'], no text" in words

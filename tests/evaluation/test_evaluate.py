@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from pagetune.errors import DataError
-from pagetune.evaluation.evaluate import SYSTEMS, Encoded, EvaluationReport, evaluate_systems
+from pagetune.evaluation.evaluate import SYSTEMS, EvaluationReport, evaluate_systems
 from pagetune.evaluation.lexical import BM25
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.models.encoding import PageVectors
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query

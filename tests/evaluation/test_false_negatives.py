@@ -4,7 +4,6 @@ import json
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from pagetune.errors import DataError
@@ -15,12 +14,9 @@ from pagetune.evaluation.false_negatives import (
     read_suspects,
     reject,
     reviewed,
-    write_back,
     write_suspects,
 )
 from pagetune.evaluation.ranking import Run
-from pagetune.examples.datasets import RetrievalData, load_data, save_data
-from pagetune.records import Judgement, Query
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 
@@ -96,36 +92,6 @@ def test_nobody_and_nothing_listed_are_refused(review: Path, tmp_path: Path) -> 
     (review / "decisions.jsonl").write_text('{"query": 1}\n')
     with pytest.raises(DataError, match="line 1: no decision"):
         read_decisions(review)
-
-
-def test_decisions_flow_into_the_judgements_and_the_original_stays(review: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    queries = [
-        Query(name, text, "heading", "d", page) for name, text, page in (("q1", "one", "a"), ("q3", "three", "d"))
-    ]
-    judgements = [Judgement("q1", "a", 2), Judgement("q3", "d", 2)]
-    save_data(RetrievalData(queries, judgements, {"q1": "test", "q3": "test"}), data)
-    file = data / "qrels" / "test.parquet"
-    before = file.read_bytes()
-    confirm(review, "q1", "x", by="Ada", at=NOON, grade=1)
-    reject(review, "q3", "x", by="Ben", at=NOON)
-    assert write_back(file, read_decisions(review)) == 2
-    assert (data / "qrels-original" / "test.parquet").read_bytes() == before
-    rows = {(row["query-id"], row["corpus-id"]): row for row in pq.read_table(file).to_pylist()}
-    assert rows["q1", "x"] == {
-        "query-id": "q1",
-        "corpus-id": "x",
-        "score": 1,
-        "by": "Ada",
-        "at": "2026-05-04T12:00:00+00:00",
-        "models": "base, tuned",
-    }
-    assert rows["q1", "a"]["by"] is None
-    assert load_data(data).qrels("test") == {"q1": {"a": 2, "x": 1}, "q3": {"d": 2}}
-    reject(review, "q1", "x", by="Ada")
-    write_back(file, read_decisions(review))
-    assert load_data(data).qrels("test") == {"q1": {"a": 2}, "q3": {"d": 2}}
-    assert (data / "qrels-original" / "test.parquet").read_bytes() == before
 
 
 def test_the_list_is_plain_json(review: Path) -> None:

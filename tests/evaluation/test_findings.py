@@ -8,10 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pagetune.evaluation.evaluate import EvaluationReport
-from pagetune.evaluation.findings import look_closer, witnesses
-from pagetune.evaluation.kept import load_run
-from pagetune.evaluation.output import write_run
+from pagetune.evaluation.evaluate import EvaluationReport, look_closer, witnesses
+from pagetune.evaluation.output import load_run, write_run
 from pagetune.evaluation.report import Story
 
 Facets = dict[str, dict[str, str]]

@@ -80,7 +80,7 @@ def test_a_search_keeps_to_what_is_to_be_reranked_and_to_the_order_of_calls(tiny
 
 
 def test_a_task_of_images_needs_no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pagetune.examples.visual import make_eval_set
+    from pagetune.examples.loading import make_eval_set
 
     rows: Sequence[dict[str, Any]] = [
         {"query": f"page {n}", "image": Image.fromarray(np.full((20, 20, 3), 30 * n, np.uint8))} for n in range(4)
@@ -98,7 +98,7 @@ def test_pages_that_a_set_excludes_are_in_no_answer_and_mteb_comes_to_our_figure
     import mteb
 
     from pagetune.evaluation.visual import judge_model
-    from pagetune.examples.visual import make_eval_set
+    from pagetune.examples.loading import make_eval_set
     from pagetune.models.loading import load_model
 
     rng = np.random.default_rng(1)
@@ -125,7 +125,7 @@ def test_pages_that_a_set_excludes_are_in_no_answer_and_mteb_comes_to_our_figure
 
 
 def test_a_set_that_excludes_nothing_is_a_plain_task() -> None:
-    from pagetune.examples.visual import make_eval_set
+    from pagetune.examples.loading import make_eval_set
 
     task = image_task(make_eval_set([{"query": "a", "image": Image.new("RGB", (20, 20))}]), "Plain")
     task.load_data()

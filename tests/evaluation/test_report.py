@@ -17,14 +17,14 @@ import pytest
 from PIL import Image
 
 from pagetune.errors import DataError
-from pagetune.evaluation.evaluate import Conditions, Encoded, EvaluationReport, evaluate_systems
+from pagetune.evaluation.evaluate import Conditions, EvaluationReport, evaluate_systems
 from pagetune.evaluation.explorer import Explorer
 from pagetune.evaluation.heatmaps import Heatmap, Heatmaps
-from pagetune.evaluation.kept import load_run
 from pagetune.evaluation.markdown import as_markdown
-from pagetune.evaluation.output import write_report, write_run
+from pagetune.evaluation.output import load_run, write_report, write_run
 from pagetune.evaluation.per_query import changes, gains, losses
 from pagetune.evaluation.report import Story, render_report
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.evaluation.thumbnails import LARGE, SIDES, make_thumbnails, written
 from pagetune.models.encoding import PageVectors
 from pagetune.recipe import EvaluateRecipe

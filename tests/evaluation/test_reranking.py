@@ -10,8 +10,7 @@ import pytest
 from _tiny_reranker import tiny_text_reranker
 from pagetune.errors import ModelError, WorkspaceError
 from pagetune.evaluation.evaluate import RERANKED, EvaluationReport
-from pagetune.evaluation.kept import load_run
-from pagetune.evaluation.output import write_run
+from pagetune.evaluation.output import load_run, write_run
 from pagetune.evaluation.page_pairs import EveryPassage
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.rerank_use import (

@@ -10,7 +10,7 @@ import pytest
 from pagetune.errors import DataError
 from pagetune.evaluation.facets import answer_of, caption_type, facets_of, length_of, overlap_of
 from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores
-from pagetune.evaluation.slices import slice_by, slice_scores
+from pagetune.evaluation.slices import slice_by
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Document, Page, Query
 
@@ -89,9 +89,8 @@ def test_slices_are_tested_together_and_say_where_it_helps() -> None:
     old = rng.uniform(0.2, 0.6, 130)
     change = np.concatenate([rng.normal(0.15, 0.1, 60), rng.normal(0, 0.1, 70)])
     qrels = {query.id: {query.page: 2} for query in queries}
-    found = slice_scores(
-        queries, qrels, ("tuned", scores((old + change).tolist())), ("base", scores(old.tolist())), settings=FAST
-    )
+    new = ("tuned", scores((old + change).tolist()))
+    found = slice_by(facets_of(queries, qrels), new, ("base", scores(old.tolist())), settings=FAST)
     assert [(one.name, len(one.queries), one.outcome) for one in found.facets["kind of query"]] == [
         ("caption", 60, "gain"),
         ("outline", 60, "no measurable gain"),
@@ -135,7 +134,14 @@ def test_few_queries_come_with_a_warning_and_classes_in_their_order() -> None:
 
 def test_scores_of_other_queries_are_refused() -> None:
     with pytest.raises(DataError, match="none of the 1 queries has scores of both systems"):
-        slice_scores([ask(500)], {"q500": {"a-0001": 2}}, ("a", scores([1.0])), ("b", scores([1.0])))
+        slice_by({"kind": {"q500": "heading"}}, ("a", scores([1.0])), ("b", scores([1.0])))
+
+
+def test_a_query_without_scores_is_left_out() -> None:
+    falls = {f"q{n:03d}": "odd" if n % 2 else "even" for n in range(60)}
+    values = scores(np.linspace(0, 1, 40).tolist())
+    found = slice_by({"number": falls}, ("new", values), ("old", values), settings=FAST)
+    assert {one.name: len(one.queries) for one in found.slices} == {"odd": 20, "even": 20}
 
 
 def test_documents_too_small_to_stand_alone_are_not_tested_as_the_whole_set() -> None:

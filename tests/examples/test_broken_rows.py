@@ -16,7 +16,7 @@ import pytest
 from visual_rows import beir, bomb, cells, jsonl, parquet, pictures, png, rows
 
 from pagetune.errors import DataError
-from pagetune.examples.visual import load_eval_set, load_train_set
+from pagetune.examples.loading import load_eval_set, load_train_set
 from pagetune.recipe import DatasetRecipe
 
 Content = str | bytes

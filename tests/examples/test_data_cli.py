@@ -21,7 +21,7 @@ from pagetune.evaluation.metrics import score_run
 from pagetune.examples.check import check_sets, image_tokens, leakage
 from pagetune.examples.contact_sheet import sheet_rows, write_sheet
 from pagetune.examples.export import export_sets
-from pagetune.examples.visual import load_eval_set, load_train_set, make_eval_set, make_train_set
+from pagetune.examples.loading import load_eval_set, load_train_set, make_eval_set, make_train_set
 from pagetune.recipe import DatasetRecipe, load_recipe
 from pagetune.workspace import Workspace
 

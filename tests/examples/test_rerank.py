@@ -7,11 +7,11 @@ from collections import Counter
 import pytest
 
 from pagetune.errors import DataError
+from pagetune.examples.loading import make_train_set
 from pagetune.examples.rerank import Mix, RankedList, label_lists, lists_of_examples, without_lone_pairs
 from pagetune.examples.rerank_rows import examples_of_rows, hold_out_labelled, mine_from_run
 from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
 from pagetune.examples.rerank_sides import PagePassages
-from pagetune.examples.visual import make_train_set
 from pagetune.recipe import MineRecipe
 from pagetune.records import Example, Query
 

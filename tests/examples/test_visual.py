@@ -19,14 +19,9 @@ from visual_rows import beir, cells, encoded, jsonl, page, parquet, pictures, pn
 from pagetune.errors import DataError
 from pagetune.examples.check import check_sets, report_lines
 from pagetune.examples.judged import tables_set
+from pagetune.examples.loading import load_eval_set, load_train_set, make_eval_set, make_train_set
 from pagetune.examples.sources import load_rows, open_rows
-from pagetune.examples.visual import (
-    ImageTrainSet,
-    load_eval_set,
-    load_train_set,
-    make_eval_set,
-    make_train_set,
-)
+from pagetune.examples.visual import ImageTrainSet
 from pagetune.recipe import DatasetRecipe
 
 TRIPLETS = {

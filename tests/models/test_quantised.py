@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 
 import _tiny
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.examples.visual import make_eval_set, make_train_set
+from pagetune.examples.loading import make_eval_set, make_train_set
 from pagetune.models.adapters import add_adapters, has_adapters, merge_adapters
 from pagetune.models.encoding import fingerprint_model
 from pagetune.models.loading import load_model

@@ -13,7 +13,7 @@ from PIL import Image
 
 import _tiny
 from _engine import Case, apart, measured, with_dropout
-from pagetune.examples.visual import make_train_set
+from pagetune.examples.loading import make_train_set
 from pagetune.models import hardware
 from pagetune.models.loading import load_model
 from pagetune.recipe import FitRecipe, ModelRecipe

@@ -8,7 +8,7 @@ from test_images import recipe, rows
 import _tiny
 from pagetune.evaluation.metrics import MAIN_METRIC
 from pagetune.evaluation.visual import judge_model
-from pagetune.examples.visual import make_eval_set
+from pagetune.examples.loading import make_eval_set
 from pagetune.models.loading import load_model
 from pagetune.training.image_judging import ImageEvaluator, choose_dimension
 

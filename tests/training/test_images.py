@@ -8,7 +8,7 @@ from test_fit import Recorder
 
 import _tiny
 from pagetune.errors import ModelError
-from pagetune.examples.visual import make_eval_set, make_train_set
+from pagetune.examples.loading import make_eval_set, make_train_set
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
 from pagetune.models.loading import load_model, save_model
 from pagetune.recipe import load_recipe

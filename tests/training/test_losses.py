@@ -7,7 +7,7 @@ from test_images import recipe, rows, weights
 
 import _tiny
 from pagetune.errors import DataError, ModelError, RecipeError
-from pagetune.examples.visual import make_train_set
+from pagetune.examples.loading import make_train_set
 from pagetune.models.loading import load_model
 from pagetune.recipe import FitRecipe, load_recipe
 from pagetune.training.gradient_cache import StreamingCachedLoss

@@ -16,7 +16,7 @@ from PIL import Image
 
 import _tiny
 from pagetune.errors import DataError, ModelError
-from pagetune.examples.visual import make_eval_set
+from pagetune.examples.loading import make_eval_set
 from pagetune.models import hardware
 from pagetune.models.loading import load_model
 from pagetune.recipe import ModelRecipe

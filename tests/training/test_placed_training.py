@@ -8,7 +8,7 @@ from PIL import Image
 
 import _tiny
 from pagetune.errors import ModelError
-from pagetune.examples.visual import make_train_set
+from pagetune.examples.loading import make_train_set
 from pagetune.models.loading import load_model
 from pagetune.models.saving import save_finished
 from pagetune.recipe import load_recipe

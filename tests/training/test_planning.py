@@ -9,7 +9,7 @@ import torch
 from test_images import rows
 
 import _tiny
-from pagetune.examples.visual import make_train_set
+from pagetune.examples.loading import make_train_set
 from pagetune.models.adapters import add_adapters
 from pagetune.models.loading import load_model
 from pagetune.recipe import load_recipe

@@ -12,7 +12,8 @@ import torch
 from PIL import Image
 
 import _tiny
-from pagetune.examples.visual import ImageTrainSet, make_train_set
+from pagetune.examples.loading import make_train_set
+from pagetune.examples.visual import ImageTrainSet
 from pagetune.models.loading import load_model
 from pagetune.recipe import FitRecipe, ModelRecipe
 from pagetune.training import budget

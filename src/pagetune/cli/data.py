@@ -131,7 +131,7 @@ def _recipe(recipe: str | None, overrides: list[str] | None, saved: Path | None 
 
 def _sets(settings: Recipe) -> tuple[ImageTrainSet | None, ImageEvalSet | None]:
     from pagetune.errors import DataError
-    from pagetune.examples.visual import load_eval_set, load_train_set
+    from pagetune.examples.loading import load_eval_set, load_train_set
 
     wanted = settings.dataset
     if wanted.train is None and wanted.eval is None:

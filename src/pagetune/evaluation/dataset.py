@@ -7,16 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError
-from pagetune.evaluation.evaluate import Encoded
 from pagetune.evaluation.facets import FACETS, answer_of, length_of, overlap_with
 from pagetune.evaluation.ranking import Qrels
+from pagetune.evaluation.retrieval import Encoded
 from pagetune.layout.language import language_of
 from pagetune.layout.words import split
 from pagetune.progress import SILENT, Progress
 from pagetune.records import Query
 
 if TYPE_CHECKING:
-    from pagetune.evaluation.lexical import BM25
     from pagetune.examples.sources import Rows
     from pagetune.examples.visual import ImageEvalSet
     from pagetune.recipe import DatasetRecipe, ModelRecipe
@@ -131,16 +130,6 @@ def _of_judgements(qrels: Rows, names: Sequence[str]) -> dict[tuple[str, str], A
     cells = qrels.dataset.with_format(None).select_columns(["query-id", "corpus-id", name])[:]
     keys = zip(map(str, cells["query-id"]), map(str, cells["corpus-id"]), strict=True)
     return dict(zip(keys, cells[name], strict=True))
-
-
-def lexical(
-    chosen: ImageEvalSet, recipe: DatasetRecipe, cache: Path, *, ocr: bool = False, progress: Progress = SILENT
-) -> tuple[BM25 | None, str]:
-    """BM25 over the pages' words and where those come from; or None, and why. See `page_words`."""
-    from pagetune.evaluation.lexical import BM25
-
-    texts, words = page_words(chosen, recipe, cache, ocr=ocr, progress=progress)
-    return (None if texts is None else BM25(texts)), words
 
 
 def page_words(

@@ -7,56 +7,31 @@ not known there is no BM25, and so nothing to fuse.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from pagetune.errors import DataError
-from pagetune.evaluation.by_metric import compare_metrics
+from pagetune.evaluation.by_metric import compare_metrics, queries_for
+from pagetune.evaluation.false_negatives import Suspect, find_suspects
+from pagetune.evaluation.guard import GuardReport
 from pagetune.evaluation.lexical import BM25
-from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, METRICS, QueryScores, score_run
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, rounded, score_run
 from pagetune.evaluation.ranking import Qrels, Run, place_of_best, ranking
-from pagetune.evaluation.retrieval import Passages, Queries, fuse, rank_pages
+from pagetune.evaluation.retrieval import Encoded, fuse, rank_pages
 from pagetune.evaluation.significance import Comparison, compare, correct, interval, sampling, verdict
-from pagetune.recipe import EvaluateRecipe
+from pagetune.evaluation.slices import Slices, slice_by
+from pagetune.recipe import GATE_KEYS, EvaluateRecipe
 from pagetune.records import Query
 from pagetune.workspace import fingerprint
-
-if TYPE_CHECKING:
-    from pagetune.evaluation.false_negatives import Suspect
-    from pagetune.evaluation.guard import GuardReport
-    from pagetune.evaluation.slices import Slices
 
 BASE, TUNED, LEXICAL, FUSED = "base", "tuned", "BM25", "BM25+tuned"
 SYSTEMS = (BASE, TUNED, LEXICAL, FUSED)
 """In the order of every table; the last two only where the pages' words are known."""
 RERANKED = "reranked"
 """The last of a table, where a reranker was judged too: the shortlist of the system before it in a new order."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoded:
-    """What one model made of the queries, in their order, and of the pages."""
-
-    queries: Queries
-    pages: Passages
-
-    @property
-    def width(self) -> int:
-        """Numbers in a vector."""
-        return int(self.pages.vectors.shape[1])
-
-    @property
-    def late(self) -> bool:
-        """Whether a query has several vectors; those have no shorter dimensions."""
-        return any(np.ndim(query) > 1 and len(query) > 1 for query in self.queries)
-
-    def storage(self) -> dict[str, float]:
-        """How many vectors a page has, and their bytes in float32."""
-        vectors = len(self.pages.owner) / max(1, len(self.pages.ids))
-        return {"vectors_per_page": round(vectors, 2), "bytes_per_page": round(4 * self.width * vectors)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,6 +51,11 @@ class SystemResult:
     @property
     def metrics(self) -> dict[str, float]:
         return self.scores.means()
+
+    def summary(self) -> dict[str, Any]:
+        """For JSON."""
+        intervals = {metric: [round(low, 6), round(high, 6)] for metric, (low, high) in self.intervals.items()}
+        return {"metrics": rounded(self.metrics), "interval": intervals[MAIN_METRIC], "intervals": intervals}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +106,7 @@ class EvaluationReport:
     """What each model's page vectors take at its full dimension: vectors_per_page, bytes_per_page."""
     conditions: Conditions = Conditions()
     slices: Slices | None = None
-    """Tuned against base within slices of the queries; see `findings`."""
+    """Tuned against base within slices of the queries; see `look_closer`."""
     suspects: tuple[Suspect, ...] = ()
     """Pages that every model ranks above the judged one, the surest first."""
     by_metric: Mapping[str, Comparison] = field(default_factory=dict)
@@ -166,10 +146,43 @@ class EvaluationReport:
         return place_of_best(ranking(self.systems[system].run.get(query, {})), self.qrels[query])
 
     def summary(self) -> dict[str, Any]:
-        """Everything for JSON; the same inputs give the same, whenever and wherever it ran."""
-        from pagetune.evaluation.summary import summarise
+        """Everything for JSON, as metrics.json holds it and the stage remembers it: the same for the same inputs."""
+        return {
+            "verdict": self.verdict,
+            "outcome": self.gain.outcome,
+            "queries": len(self.queries),
+            "pages": self.pages,
+            "corpus": self.corpus,
+            "left_out": self.left_out,
+            "gain": GAIN,
+            "about": self.conditions.about,
+            "systems": {name: result.summary() for name, result in self.systems.items()},
+            "by_kind": {
+                kind: {"queries": len(ids)}
+                | {name: rounded(result.scores.of(ids).means()) for name, result in self.systems.items()}
+                for kind, ids in self.kinds.items()
+            },
+            "by_dimension": {
+                str(dimension): {name: result.summary() for name, result in results.items()}
+                for dimension, results in self.by_dimension.items()
+            },
+            "comparisons": {name: _compared(found) for name, found in self.comparisons.items()},
+            "by_metric": {metric: _compared(found) for metric, found in self.by_metric.items()},
+            "slices": self.slices.to_json() if self.slices is not None else None,
+            "suspects": len(self.suspects),
+            "guard": self.guard.to_json() if self.guard is not None else None,
+            "storage": {name: dict(facts) for name, facts in self.storage.items()},
+            "settings": self.settings.model_dump(mode="json", exclude=set(GATE_KEYS)),
+            "conditions": asdict(self.conditions),
+        }
 
-        return summarise(self)
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    """Its figures; what is derived is so from the rounded ones, as whoever reads them back has it."""
+    figures = rounded(asdict(comparison))
+    kept = Comparison(**figures)
+    derived = {"outcome": comparison.outcome, "visible": kept.visible}
+    return figures | rounded(derived) | {"queries_for": queries_for(kept)}
 
 
 def evaluate_systems(
@@ -311,4 +324,16 @@ def _check_pages(qrels: Qrels, lexical: BM25 | None, *models: Encoded) -> None:
         raise DataError(f"{len(lost)} judged pages are not in the collection, such as {lost[0]}; judge only its pages")
 
 
-__all__ = ["METRICS", "SYSTEMS", "Conditions", "Encoded", "EvaluationReport", "SystemResult", "evaluate_systems"]
+def look_closer(report: EvaluationReport, facets: Mapping[str, Mapping[str, str]]) -> EvaluationReport:
+    """The same report with its slices and suspects. `facets`: facet -> query id -> slice."""
+    scores = {name: report.systems[name].scores for name in (TUNED, BASE)}
+    slices = slice_by(facets, (TUNED, scores[TUNED]), (BASE, scores[BASE]), settings=report.settings)
+    runs = {name: report.systems[name].run for name in witnesses(tuple(report.systems))}
+    texts = {query.id: query.text for query in report.queries}
+    return replace(report, slices=slices, suspects=find_suspects(runs, report.qrels, texts))
+
+
+def witnesses(systems: Sequence[str]) -> tuple[str, ...]:
+    """The systems that must agree on a suspect: all but the fusion, which only repeats what two of them say, and what a
+    reranker made of it."""
+    return tuple(name for name in systems if name not in (FUSED, RERANKED))

@@ -11,8 +11,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from pagetune.evaluation.page_types import type_of_page
 from pagetune.evaluation.ranking import Qrels
+from pagetune.examples.captions import TYPE_OF_LABEL, find_captions
 from pagetune.examples.layout import lay_out
-from pagetune.examples.writers.captions import TYPE_OF_LABEL, find_captions
 from pagetune.layout.language import content_words, language_of, stems
 from pagetune.layout.words import split
 from pagetune.pages.marks import Marks

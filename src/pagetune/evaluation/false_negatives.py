@@ -14,7 +14,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pagetune.errors import DataError
 from pagetune.evaluation.ranking import Qrels, Run, ranking
@@ -254,41 +253,3 @@ def holding(
         and (texts is None or not one.text or texts.get(one.query) == one.text)
         and (pages is None or one.page in pages)
     )
-
-
-def write_back(qrels_file: Path, decisions: Sequence[Decision]) -> int:
-    """Put the decisions into a parquet file of judgements; how many rows it has of them.
-
-    The columns `by`, `at` and `models` tell a decision from what was there. The file as it was before the first time
-    is kept in the folder `qrels-original` beside `qrels`, and everything is made from that again. Raises DataError.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    original = qrels_file.parent.with_name(f"{qrels_file.parent.name}-original") / qrels_file.name
-    try:
-        content = (original if original.exists() else qrels_file).read_bytes()
-        rows = pq.read_table(pa.BufferReader(content)).to_pylist()
-        known = {str(row["query-id"]) for row in rows}
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(
-            f"{qrels_file}: not readable as judgements ({reason}); give query-id, corpus-id, score"
-        ) from None
-    last = {(one.query, one.page): one for one in latest(decisions) if one.query in known}
-    kept = [row for row in rows if (str(row["query-id"]), str(row["corpus-id"])) not in last]
-    names = [*rows[0], *(name for name in ("by", "at", "models") if name not in rows[0])] if rows else []
-    made: list[dict[str, Any]] = [
-        {"query-id": one.query, "corpus-id": one.page, "score": one.grade}
-        | {"by": one.by, "at": one.at, "models": ", ".join(one.models)}
-        for one in last.values()
-    ]
-    if not original.exists():
-        write_atomically(original, content)
-    columns = {name: [row.get(name) for row in (*kept, *made)] for name in names}
-    for name in ("query-id", "corpus-id"):
-        columns[name] = [str(value) for value in columns[name]]
-    out = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), out)
-    write_atomically(qrels_file, out.getvalue().to_pybytes())
-    return len(made)

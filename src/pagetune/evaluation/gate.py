@@ -220,7 +220,7 @@ def _per_query(place: Path, system: str) -> _Kept | None:
 
 def _kept_run(place: Path, system: str) -> Run | None:
     """The system's answers, None where they were not kept beside the metrics."""
-    from pagetune.evaluation.kept import load_answers
+    from pagetune.evaluation.output import load_answers
 
     try:
         return load_answers(place if place.is_dir() else place.parent, system)

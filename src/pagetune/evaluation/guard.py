@@ -7,13 +7,13 @@ What it loses is measured on a set that it was not trained for, by the same pair
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.evaluation.benchmarks import evaluation_set, name_of
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, QueryScores, score_run
-from pagetune.evaluation.retrieval import rank_pages
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, QueryScores, rounded, score_run
+from pagetune.evaluation.retrieval import Encoded, rank_pages
 from pagetune.evaluation.significance import (
     FEWEST_QUERIES,
     Comparison,
@@ -105,29 +105,28 @@ class Guard:
 
             texts, _ = page_texts(self.chosen, self.dataset, None, cache / "texts", progress)
             pages = encode_readings(model, texts, self.recipe.model, cache / "vectors", progress)
-            asked = encode_texts(model, list(self.chosen.queries.values()))
+            encoded = Encoded(encode_texts(model, list(self.chosen.queries.values())), pages)
         else:
             from pagetune.evaluation.dataset import encode_set
             from pagetune.training.page_cache import kept_pages
 
             kept = kept_pages(cache / "pixels", model, self.recipe.fit.page_cache)
             encoded = encode_set(model, self.chosen, self.recipe.model, cache / "vectors", progress, kept)
-            asked, pages = list(encoded.queries), encoded.pages  # type: ignore[assignment]
         depth, excluded = self.recipe.evaluate.depth, self.chosen.excluded
-        run = rank_pages(list(self.chosen.queries), asked, pages, depth=depth, exclude=excluded)
+        run = rank_pages(list(self.chosen.queries), encoded.queries, encoded.pages, depth=depth, exclude=excluded)
         return score_run(run, self.chosen.qrels, excluded)
 
     def report(self, base: QueryScores, tuned: QueryScores) -> GuardReport:
         """What `scores` gave for the two models, compared."""
         settings = self.recipe.evaluate
         compared = compare_scores(("tuned", tuned), ("base", base), [MAIN_METRIC], **sampling(settings))
-        means = {name: _rounded(scores) for name, scores in (("base", base), ("tuned", tuned))}
+        means = {name: rounded(scores.means()) for name, scores in (("base", base), ("tuned", tuned))}
         return GuardReport(self.name, len(self.chosen.page_ids), compared[MAIN_METRIC], means)
 
 
 def open_guard(recipe: Recipe) -> Guard | None:
     """The set of `evaluate.guard`, None where there is none. Raises DataError where it cannot be loaded."""
-    from pagetune.examples.visual import load_eval_set
+    from pagetune.examples.loading import load_eval_set
 
     settings: EvaluateRecipe = recipe.evaluate
     if settings.guard is None:
@@ -138,15 +137,9 @@ def open_guard(recipe: Recipe) -> Guard | None:
 
 def guard_from_json(found: Mapping[str, Any]) -> GuardReport:
     """What `GuardReport.to_json` gave. Raises KeyError, TypeError."""
-    known = {field.name for field in fields(Comparison)}
-    compared = {name: value for name, value in found["comparison"].items() if name in known}
-    return GuardReport(found["set"], found["pages"], Comparison(**compared), found["metrics"])
+    return GuardReport(found["set"], found["pages"], Comparison.from_json(found["comparison"]), found["metrics"])
 
 
 def guard_stamp(source: str | None) -> list[list[Any]]:
     """What tells the files of a set that lies here from others without reading them; empty where there is none."""
     return stamp_files([Path(source)]) if source is not None and Path(source).exists() else []
-
-
-def _rounded(scores: QueryScores) -> dict[str, float]:
-    return {name: round(value, 6) for name, value in scores.means().items()}

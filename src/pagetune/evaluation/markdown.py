@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pagetune.evaluation.by_metric import SMALL_GAINS
-from pagetune.evaluation.evaluate import BASE, LEXICAL, RERANKED, TUNED, EvaluationReport
-from pagetune.evaluation.findings import witnesses
+from pagetune.evaluation.evaluate import BASE, LEXICAL, RERANKED, TUNED, EvaluationReport, witnesses
 from pagetune.evaluation.guard import GuardReport
 from pagetune.evaluation.kept_grid import HEADS
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, METRICS

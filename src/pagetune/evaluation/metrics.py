@@ -153,3 +153,8 @@ def _check(qrels: Qrels, exclude: Mapping[str, Collection[str]]) -> None:
         for page, grade in qrels[query].items():
             if grade > 0 and page in exclude[query]:
                 raise DataError(f"query {query!r}: page {page!r} has grade {grade} and is excluded; drop one of both")
+
+
+def rounded(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """To six digits: a machine's last bits are no news."""
+    return {name: round(value, 6) if isinstance(value, float) else value for name, value in figures.items()}

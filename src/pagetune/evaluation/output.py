@@ -1,27 +1,48 @@
 """The folder of a run: metrics.json, a TREC run a system and the judgements, per-query.parquet, and the report in HTML
 and Markdown; and guard.json, where a general set was judged beside.
 
-What the report tells besides the figures is kept too (story.json, heatmaps.parquet): `kept.load_run` reads a folder
-back, and the report can be written again without a model.
+What the report tells besides the figures is kept too (story.json, heatmaps.parquet): `load_run` reads a folder back,
+and the report can be written again without a model.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
-from pagetune.evaluation.false_negatives import write_suspects
-from pagetune.evaluation.per_query import as_table, changes, gains, losses
-from pagetune.evaluation.ranking import quoted, write_trec
-from pagetune.evaluation.trec import write_qrels
+import numpy as np
+
+from pagetune.errors import DataError
+from pagetune.evaluation.evaluate import (
+    BASE,
+    FUSED,
+    LEXICAL,
+    RERANKED,
+    TUNED,
+    Conditions,
+    EvaluationReport,
+    SystemResult,
+)
+from pagetune.evaluation.false_negatives import SUSPECTS, read_suspects, write_suspects
+from pagetune.evaluation.guard import guard_from_json
+from pagetune.evaluation.heatmaps import load_heatmaps, save_heatmaps
+from pagetune.evaluation.markdown import as_markdown
+from pagetune.evaluation.metrics import MAIN_METRIC, MEASURED, QueryScores
+from pagetune.evaluation.per_query import SLICE, as_table, changes, gains, losses
+from pagetune.evaluation.ranking import Run, quoted, write_trec
+from pagetune.evaluation.report import Story, render_report
+from pagetune.evaluation.significance import Comparison
+from pagetune.evaluation.slices import Slices, slices_from_json
+from pagetune.evaluation.trec import read_quoted, write_qrels
+from pagetune.machine import describe_machine
 from pagetune.progress import SILENT, Progress
+from pagetune.recipe import EvaluateRecipe
+from pagetune.records import Document, Query
 from pagetune.workspace import replace_folder, write_atomically
-
-if TYPE_CHECKING:
-    from pagetune.evaluation.report import Story
 
 TREC_FILES = {
     TUNED: "run.trec",
@@ -47,11 +68,6 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
     """
     import pyarrow.parquet as pq
 
-    from pagetune.evaluation.heatmaps import save_heatmaps
-    from pagetune.evaluation.kept import load_run
-    from pagetune.evaluation.report import Story
-    from pagetune.machine import describe_machine
-
     told = story or Story()
     told = replace(told, machine=describe_machine() if told.machine is None else told.machine)
     with replace_folder(folder) as fresh:
@@ -75,9 +91,6 @@ def write_run(report: EvaluationReport, folder: Path, story: Story | None = None
 
 def write_report(report: EvaluationReport, folder: Path, story: Story, progress: Progress = SILENT) -> None:
     """Write report.html and report.md into a run's folder, each whole or not at all."""
-    from pagetune.evaluation.markdown import as_markdown
-    from pagetune.evaluation.report import render_report
-
     write_atomically(folder / "report.md", as_markdown(report, story))
     write_atomically(folder / "report.html", render_report(report, story, progress=progress))
 
@@ -112,3 +125,109 @@ def _kept(story: Story) -> dict[str, Any]:
 
 def _json(value: dict[str, Any]) -> str:
     return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+
+
+def load_run(folder: Path) -> tuple[EvaluationReport, Story]:
+    """What `write_run` wrote into `folder`, but for the pages' pictures, which the story is without.
+
+    The figures are those that were measured then, not measured again. Raises DataError for a folder that is not whole
+    or of an earlier Pagetune.
+    """
+    import pyarrow.parquet as pq
+
+    if not (folder / "metrics.json").is_file():
+        raise DataError(f"{folder} holds no evaluation; run: pagetune evaluate")
+    with _whole(folder):
+        metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        table = pq.read_table(folder / "per-query.parquet").to_pydict()
+        told = json.loads((folder / "story.json").read_text(encoding="utf-8"))
+        heatmaps = load_heatmaps(folder, told["without_heatmaps"])
+        report = _report(metrics, table, folder)
+    documents = tuple(
+        Document(row["id"], row["name"], "", row["format"], row["pages"], status=row["status"], reason=row["reason"])
+        for row in told["documents"]
+    )
+    return report, Story(documents=documents, heatmaps=heatmaps, **{name: told[name] for name in TOLD})
+
+
+@contextmanager
+def _whole(folder: Path) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, pa.ArrowInvalid) as error:
+        line = " ".join(str(error).split())[:160]
+        raise DataError(
+            f"{folder} is not whole, or of an earlier Pagetune ({type(error).__name__}: {line}); run: pagetune evaluate"
+        ) from error
+
+
+def _report(metrics: Mapping[str, Any], table: Mapping[str, list[Any]], folder: Path) -> EvaluationReport:
+    ids = tuple(table["query-id"])
+    systems = {
+        name: SystemResult(
+            load_answers(folder, name),
+            QueryScores(ids, {metric: np.array(table[f"{name} {metric}"]) for metric in MEASURED}),
+            _intervals(figures),
+        )
+        for name, figures in metrics["systems"].items()
+    }
+    by_dimension: dict[int, dict[str, SystemResult]] = {}
+    for size, results in metrics["by_dimension"].items():
+        # The first is the full dimension, whose scores are those of the systems themselves.
+        by_dimension[int(size)] = {
+            name: SystemResult(
+                {},
+                QueryScores(ids, {MAIN_METRIC: np.array(table[f"{name}@{size} {MAIN_METRIC}"])}),
+                _intervals(figures),
+            )
+            if by_dimension
+            else systems[name]
+            for name, figures in results.items()
+        }
+    return EvaluationReport(
+        queries=tuple(map(_query, _rows(table))),
+        qrels={row["query-id"]: dict(zip(row["corpus-ids"], row["grades"], strict=True)) for row in _rows(table)},
+        pages=metrics["pages"],
+        corpus=metrics.get("corpus", ""),
+        left_out=metrics.get("left_out", ""),
+        systems=systems,
+        by_dimension=by_dimension,
+        comparisons={name: Comparison.from_json(found) for name, found in metrics["comparisons"].items()},
+        by_metric={name: Comparison.from_json(found) for name, found in metrics.get("by_metric", {}).items()},
+        settings=EvaluateRecipe.model_validate(metrics["settings"]),
+        storage=metrics["storage"],
+        conditions=Conditions(**metrics["conditions"]),
+        slices=_slices(metrics.get("slices"), table),
+        suspects=read_suspects(folder, all=True) if (folder / SUSPECTS).exists() else (),
+        guard=guard_from_json(metrics["guard"]) if metrics.get("guard") else None,
+    )
+
+
+def _slices(found: Mapping[str, Any] | None, table: Mapping[str, list[Any]]) -> Slices | None:
+    if found is None:
+        return None
+    falls = {
+        facet: {query: name for query, name in zip(table["query-id"], table[f"{SLICE} {facet}"], strict=True) if name}
+        for facet in found["facets"]
+    }
+    return slices_from_json(found, falls)
+
+
+def _rows(table: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
+    for values in zip(*table.values(), strict=True):
+        yield dict(zip(table, values, strict=True))
+
+
+def _query(row: Mapping[str, Any]) -> Query:
+    return Query(row["query-id"], row["query"], row["kind"], row["document"], row["page"], context=row["context"])
+
+
+def load_answers(folder: Path, system: str) -> Run:
+    """The run of one system, from the TREC file that was kept of it. Raises DataError, KeyError."""
+    return read_quoted(folder / TREC_FILES[system])
+
+
+def _intervals(figures: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    return {metric: (low, high) for metric, (low, high) in figures["intervals"].items()}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pagetune.evaluation.evaluate import Conditions, EvaluationReport, SystemResult
-from pagetune.evaluation.metrics import MAIN_METRIC
+from pagetune.evaluation.metrics import MAIN_METRIC, rounded
 from pagetune.evaluation.ranking import Qrels, ranking
 from pagetune.recipe import EvaluateRecipe
 from pagetune.records import Query
@@ -91,7 +91,7 @@ class Change:
             "query": self.query.text,
             "kind": self.query.kind,
             "change": round(self.change, 6),
-            "scores": {name: round(score, 6) for name, score in self.scores.items()},
+            "scores": rounded(self.scores),
             "ranks": self.ranks,
             "judged": dict(self.judged),
             "first": {name: list(pages) for name, pages in self.first.items()},

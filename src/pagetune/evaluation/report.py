@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from pagetune.evaluation import charts
 from pagetune.evaluation.by_metric import SMALL_GAINS, graded, queries_for
-from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport
+from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, RERANKED, TUNED, EvaluationReport, witnesses
 from pagetune.evaluation.explorer import Explorer
-from pagetune.evaluation.findings import witnesses
 from pagetune.evaluation.heatmaps import Heatmaps
 from pagetune.evaluation.kept_grid import HEADS, KeptGrid
 from pagetune.evaluation.metrics import EXPONENTIAL, GAIN, MAIN_METRIC, MEASURED, METRICS

@@ -7,6 +7,7 @@ back to length 1 (Kusupati et al., 2022), so that one encoding serves every dime
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Protocol
 
@@ -34,6 +35,29 @@ class Passages(Protocol):
 
     @property
     def owner(self) -> NDArray[np.int64]: ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoded:
+    """What one model made of the queries, in their order, and of the pages."""
+
+    queries: Queries
+    pages: Passages
+
+    @property
+    def width(self) -> int:
+        """Numbers in a vector."""
+        return int(self.pages.vectors.shape[1])
+
+    @property
+    def late(self) -> bool:
+        """Whether a query has several vectors; those have no shorter dimensions."""
+        return any(np.ndim(query) > 1 and len(query) > 1 for query in self.queries)
+
+    def storage(self) -> dict[str, float]:
+        """How many vectors a page has, and their bytes in float32."""
+        vectors = len(self.pages.owner) / max(1, len(self.pages.ids))
+        return {"vectors_per_page": round(vectors, 2), "bytes_per_page": round(4 * self.width * vectors)}
 
 
 def rank_pages(

@@ -7,9 +7,9 @@ difference is beside its spread, and how many queries it takes to see one: `page
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypedDict, Unpack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +80,11 @@ class Comparison:
             if self.high < 0:
                 return "loss"
         return "no measurable gain"
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Comparison:
+        """Of its figures, whatever else stands beside them. Raises TypeError where one is missing."""
+        return cls(**{field.name: found[field.name] for field in fields(cls) if field.name in found})
 
     def needed(self, gain: float, power: float = POWER) -> int | None:
         """How many queries like these would show a true change of `gain`; None where nothing varies."""

@@ -8,17 +8,15 @@ that is too narrow by a little (`benchmarks/interval_coverage.py`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pagetune.errors import DataError
-from pagetune.evaluation.facets import LENGTHS, OVERLAPS, Drawn, facets_of
-from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores
+from pagetune.evaluation.facets import LENGTHS, OVERLAPS
+from pagetune.evaluation.metrics import MAIN_METRIC, QueryScores, rounded
 from pagetune.evaluation.page_types import PAGE_TYPES
-from pagetune.evaluation.ranking import Qrels
 from pagetune.evaluation.significance import FEWEST_QUERIES, Comparison, Outcome, compare, correct, sampling
 from pagetune.recipe import EvaluateRecipe
-from pagetune.records import Document, Page, Query, Rect
 
 SMALL = 50
 """From here on the interval holds what it says."""
@@ -97,6 +95,7 @@ class Slices:
 
     def to_json(self) -> dict[str, Any]:
         """Everything, for JSON."""
+        shared = ("new", "old", "metric", "queries")
         return {
             "verdict": self.verdict,
             "metric": self.metric,
@@ -106,7 +105,7 @@ class Slices:
             "facets": {
                 facet: [
                     {"name": one.name, "queries": len(one.queries), "outcome": one.outcome, "warning": one.warning}
-                    | _rounded(asdict(one.comparison), ("new", "old", "metric", "queries"))
+                    | {name: value for name, value in rounded(asdict(one.comparison)).items() if name not in shared}
                     for one in own
                 ]
                 for facet, own in self.facets.items()
@@ -116,43 +115,13 @@ class Slices:
 
 def slices_from_json(found: Mapping[str, Any], falls: Mapping[str, Mapping[str, str]]) -> Slices:
     """What `Slices.to_json` gave, with the queries: facet -> query id -> slice. Raises KeyError, TypeError."""
-    known = {field.name for field in fields(Comparison)}
     shared = {"new": found["new"], "old": found["old"], "metric": found["metric"]}
     slices = []
     for facet, own in found["facets"].items():
         for row in own:
             queries = tuple(query for query, name in falls[facet].items() if name == row["name"])
-            figures = {name: value for name, value in row.items() if name in known}
-            slices.append(Slice(facet, row["name"], queries, Comparison(**{**figures, **shared})))
+            slices.append(Slice(facet, row["name"], queries, Comparison.from_json({**row, **shared})))
     return Slices(tuple(slices), found["metric"], found["new"], found["old"])
-
-
-def slice_scores(
-    queries: Sequence[Query],
-    qrels: Qrels,
-    new: tuple[str, QueryScores],
-    old: tuple[str, QueryScores],
-    *,
-    pages: Sequence[Page] = (),
-    documents: Sequence[Document] = (),
-    masks: Mapping[str, Sequence[Rect]] | None = None,
-    drawn: Drawn | None = None,
-    metric: str = MAIN_METRIC,
-    settings: EvaluateRecipe | None = None,
-) -> Slices:
-    """Compare two systems, each (name, scores), by kind of query, document, language, type of page, length, overlap.
-
-    `pages` are all pages of the documents and `masks` what was hidden on them when the systems were judged; without
-    pages there are no slices by what stands on them. `drawn` (`PageStore.marks`) tells the types of pages. Raises
-    DataError where the scores are not of these queries.
-    """
-    judged = set(new[1].queries) & set(old[1].queries)
-    asked = [query for query in queries if query.id in judged]
-    if not asked:
-        raise DataError(
-            f"none of the {len(queries)} queries has scores of both systems; give the scores of these queries"
-        )
-    return slice_by(facets_of(asked, qrels, pages, documents, masks, drawn), new, old, metric=metric, settings=settings)
 
 
 def slice_by(
@@ -163,14 +132,24 @@ def slice_by(
     metric: str = MAIN_METRIC,
     settings: EvaluateRecipe | None = None,
 ) -> Slices:
-    """The same by facets of your own: facet -> query id -> slice."""
+    """Compare two systems, each (name, scores), within slices: facet -> query id -> slice, see `facets_of`.
+
+    Queries without scores are left out. Raises DataError where none has scores of both systems.
+    """
     chance = sampling(settings or EvaluateRecipe())
     (new_name, new_scores), (old_name, old_scores) = new, old
+    asked = {query for falls in facets.values() for query in falls}
+    judged = asked.intersection(new_scores.queries, old_scores.queries)
+    if asked and not judged:
+        raise DataError(
+            f"none of the {len(asked)} queries has scores of both systems; give the scores of these queries"
+        )
     found: list[Slice] = []
     for facet, falls in facets.items():
         named: dict[str, list[str]] = {}
         for query, name in falls.items():
-            named.setdefault(name, []).append(query)
+            if query in judged:
+                named.setdefault(name, []).append(query)
         merged = _in_order(named)
         if len(merged) < 2:  # All in one slice, or all too small to stand alone: that is the whole set.
             continue
@@ -201,8 +180,3 @@ def _in_order(named: Mapping[str, list[str]]) -> dict[str, list[str]]:
 def _listed(names: Sequence[str], most: int = 4) -> str:
     shown = ", ".join(names[:most])
     return f"{shown} and {len(names) - most} more" if len(names) > most else shown
-
-
-def _rounded(figures: Mapping[str, Any], without: Sequence[str]) -> dict[str, Any]:
-    kept = {name: value for name, value in figures.items() if name not in without}
-    return {name: round(value, 6) if isinstance(value, float) else value for name, value in kept.items()}

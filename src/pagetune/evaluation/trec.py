@@ -20,7 +20,7 @@ import numpy as np
 from pagetune.errors import DataError
 from pagetune.evaluation.by_metric import compare_metrics
 from pagetune.evaluation.excluded import read_excluded
-from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, score_run
+from pagetune.evaluation.metrics import GAIN, MAIN_METRIC, MEASURED, QueryScores, rounded, score_run
 from pagetune.evaluation.ranking import Qrels, Run
 from pagetune.evaluation.significance import Comparison, compare_scores, interval, sampling, sentence
 from pagetune.recipe import EvaluateRecipe
@@ -127,7 +127,7 @@ class FilesReport:
             "queries": len(self.scores.queries),
             "gain": GAIN,
             "run": self.name,
-            "metrics": {name: round(value, 6) for name, value in self.scores.means().items()},
+            "metrics": rounded(self.scores.means()),
             "intervals": {name: [round(low, 6), round(high, 6)] for name, (low, high) in self.intervals.items()},
             "against": self.against,
             "comparisons": {

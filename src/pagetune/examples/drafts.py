@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from pagetune.examples.structure import Collection, DocumentStructure
 from pagetune.records import QueryKind, Rect
-
-if TYPE_CHECKING:
-    from pagetune.examples.structure import Collection, DocumentStructure
 
 
 @dataclass(frozen=True, slots=True)

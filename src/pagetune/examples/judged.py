@@ -14,7 +14,7 @@ from pagetune.examples.visual import ImageEvalSet
 
 if TYPE_CHECKING:
     from pagetune.examples.fetching import Fetcher
-    from pagetune.examples.visual import Source
+    from pagetune.examples.sources import Source
 
 _ID_LENGTH = 16
 """Hexadecimal digits of a content key that serve as a page's id: no two of a billion pages would share them."""

@@ -15,7 +15,11 @@ from pagetune.examples.layouts import BEIR, find_files, is_beir
 from pagetune.examples.tables import NUMBERS, read_text_table, to_table
 
 if TYPE_CHECKING:
+    from typing import TypeAlias
+
     from datasets import Dataset
+
+    Source: TypeAlias = str | Path | Dataset | Sequence[Mapping[str, Any]]
 
 OURS = ("query", "image", "label", "negatives", "id", "query-id", "corpus-id", "score")
 """The names that a column can be mapped to, besides negative_0, negative_1 …"""
@@ -86,7 +90,7 @@ def load_rows(
 
 
 def open_rows(
-    source: str | Path | Dataset | Sequence[Mapping[str, Any]],
+    source: Source,
     *,
     config: str | None = None,
     split: str | None = None,
@@ -110,7 +114,7 @@ def open_rows(
     return _given(source, columns)
 
 
-def has_beir_layout(source: str | Path | Dataset | Sequence[Mapping[str, Any]], revision: str | None = None) -> bool:
+def has_beir_layout(source: Source, revision: str | None = None) -> bool:
     """Whether a source has the three tables corpus, queries and qrels."""
     if not isinstance(source, str | Path):
         return False

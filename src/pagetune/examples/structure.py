@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from pagetune.examples.captions import Caption, find_captions
 from pagetune.examples.generic import is_references
+from pagetune.examples.headings import find_headings
 from pagetune.examples.layout import LaidDocument, lay_out
+from pagetune.examples.outline import find_outlined
 from pagetune.examples.prose import Sentence, sentences
 from pagetune.examples.sections import Heading
-from pagetune.examples.writers.captions import Caption, find_captions
-from pagetune.examples.writers.headings import find_headings
-from pagetune.examples.writers.outline import find_outlined
 from pagetune.layout.language import core
 from pagetune.records import Document, Page
 

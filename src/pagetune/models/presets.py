@@ -166,11 +166,6 @@ def find_preset(name: str) -> Preset | None:
     return None
 
 
-def preset_names() -> list[str]:
-    """The names, in the table's order."""
-    return [preset.name for preset in PRESETS]
-
-
 def choose_auto(gpu_gigabytes: float | None, reachable: Callable[[str], bool]) -> tuple[Preset, str]:
     """The model for `--model auto`, and the sentence that says what was chosen and why.
 

@@ -21,7 +21,8 @@ from pagetune.evaluation.comparison.report import write_comparison
 from pagetune.evaluation.comparison.wins import make_contest
 from pagetune.evaluation.dataset import dataset_facets, dataset_queries
 from pagetune.evaluation.metrics import MAIN_METRIC
-from pagetune.examples.visual import ImageEvalSet, load_eval_set
+from pagetune.examples.loading import load_eval_set
+from pagetune.examples.visual import ImageEvalSet
 from pagetune.machine import describe_machine
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import Recipe

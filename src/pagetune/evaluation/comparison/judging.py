@@ -16,7 +16,8 @@ from pagetune.evaluation.comparison.grid import Kind, Result
 from pagetune.evaluation.comparison.page_texts import BY_OCR, page_texts
 from pagetune.evaluation.comparison.reporting import Meter
 from pagetune.evaluation.metrics import MAIN_METRIC, score_run
-from pagetune.examples.visual import ImageEvalSet, load_eval_set
+from pagetune.examples.loading import load_eval_set
+from pagetune.examples.visual import ImageEvalSet
 from pagetune.machine import describe_machine
 from pagetune.progress import Progress
 from pagetune.recipe import ModelRecipe, Recipe

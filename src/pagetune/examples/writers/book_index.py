@@ -7,18 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.layout import LaidDocument, LaidPage
+from pagetune.examples.structure import Collection, DocumentStructure
 from pagetune.layout.language import content_words, stems, tidy
 from pagetune.layout.words import fold, join
 from pagetune.pages.kinds import page_list_start
 from pagetune.pages.lines import Line, words_rects
 from pagetune.records import QueryKind
-
-if TYPE_CHECKING:
-    from pagetune.examples.structure import Collection, DocumentStructure
 
 _MOST_PAGES = 8  # a term on more pages is too broad
 _LONGEST_RANGE = 4  # "12–40" is a chapter, not an answer

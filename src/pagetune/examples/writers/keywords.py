@@ -7,17 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
+from pagetune.examples.layout import LaidPage
+from pagetune.examples.structure import Collection, DocumentStructure
 from pagetune.layout.language import bare, core, is_wordlike, stop_words
 from pagetune.layout.words import is_short, join
 from pagetune.pages.lines import words_rects
 from pagetune.records import Page, QueryKind
-
-if TYPE_CHECKING:
-    from pagetune.examples.layout import LaidPage
-    from pagetune.examples.structure import Collection, DocumentStructure
 
 _MOST = 4  # words of a query
 

@@ -12,18 +12,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
+from pagetune.examples.structure import Collection, DocumentStructure
 from pagetune.examples.writers.sentences import is_whole, weights_of
 from pagetune.layout.language import bare, core, is_prose, is_wordlike, stems, stop_words, tidy
 from pagetune.layout.words import is_mark, is_short, join
 from pagetune.pages.lines import words_rects
 from pagetune.records import Page, QueryKind
-
-if TYPE_CHECKING:
-    from pagetune.examples.structure import Collection, DocumentStructure
 
 _PHRASE = 5  # words of the longest key phrase
 _MOST_PAGES = 3  # a phrase on more pages asks for none of them

@@ -11,17 +11,14 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pagetune.examples.drafts import Draft, Notes
 from pagetune.examples.prose import Sentence
+from pagetune.examples.structure import Collection, DocumentStructure
 from pagetune.layout.language import core, is_prose, is_wordlike, stop_words, tidy
 from pagetune.layout.words import has_case, is_short, letters_of
 from pagetune.pages.lines import words_rects
 from pagetune.records import QueryKind
-
-if TYPE_CHECKING:
-    from pagetune.examples.structure import Collection, DocumentStructure
 
 _PLAIN = ",.;:'’-()，。、；：（）「」।॥،؛؟۔።፣၊။។"
 """Marks of prose, beside those that are rare in it."""
