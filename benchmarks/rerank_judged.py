@@ -24,13 +24,14 @@ from _bench import Judged, fetch_documents, load
 from judged_queries import judge_systems, show, training_data
 from pagetune import PageStore, Pipeline, load_recipe
 from pagetune.evaluation.evaluate import FUSED, RERANKED, Encoded, EvaluationReport
+from pagetune.evaluation.rerank_use import open_reranker
 from pagetune.examples.datasets import RetrievalData, save_data, save_examples
 from pagetune.examples.page_images import answerable
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model
 from pagetune.records import Example, Page
 from pagetune.rerank_stages import do_rerank
-from pagetune.reranking import Asked, held_out, open_reranker, rerank_report, words_of
+from pagetune.reranking import Asked, held_out, rerank_report, words_of
 from pagetune.stages import mine_examples
 from pagetune.training.encode import encode
 from pagetune.training.trainer import fit_model
