@@ -19,14 +19,17 @@ from pathlib import Path
 from _bench import BENCH, Judged, fetch_documents, keep_out, load
 from pagetune import PageStore, Pipeline, Query, load_recipe
 from pagetune.evaluation.evaluate import BASE, FUSED, LEXICAL, TUNED, EvaluationReport, evaluate_systems
+from pagetune.evaluation.lexical import masked_bm25
 from pagetune.evaluation.ranking import ranking
 from pagetune.evaluation.retrieval import Encoded
 from pagetune.examples.datasets import RetrievalData
+from pagetune.examples.page_images import answerable
 from pagetune.examples.queries import write_queries
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model
 from pagetune.records import Page, Split
-from pagetune.stages import answerable, encode, masked_bm25, mine_examples
+from pagetune.stages import mine_examples
+from pagetune.training.encode import encode
 from pagetune.training.trainer import fit_model
 from pagetune.training.validation import STRUCTURE
 
@@ -64,7 +67,7 @@ def judge_systems(pipeline: Pipeline, pages: list[Page], judged: Judged) -> Eval
     texts = list(judged.queries.values())
     models = (load_model(recipe.model), load_model(recipe.model, pipeline.workspace.model))
     base, tuned = (
-        Encoded(encode_queries(model, texts), encode(pipeline, model, pages, judged.masks)) for model in models
+        Encoded(encode_queries(model, texts), encode(pipeline.context, model, pages, judged.masks)) for model in models
     )
     return evaluate_systems(
         queries,
@@ -112,7 +115,7 @@ def main() -> int:
             sys.exit(f"{len(wanted) - len(pages)} of the set's {len(wanted)} pages were not read")
         begun = time.monotonic()
         data = training_data(pipeline, everything, judged)
-        examples = mine_examples(pipeline, data, answerable(everything))
+        examples = mine_examples(pipeline.context, data, answerable(everything))
         mined = time.monotonic()
         model = load_model(recipe.model)
         fitted = fit_model(model, data, examples, everything, recipe, Path(folder) / "checkpoints")

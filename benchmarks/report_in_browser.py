@@ -30,7 +30,7 @@ from _report_checks import check_print, check_report
 from _tiny import tiny_qwen3_vl
 from pagetune import PageStore, Pipeline, load_recipe
 from pagetune.demo import typeset_demo
-from pagetune.stages import answerable
+from pagetune.examples.page_images import answerable
 
 PAGES, MEGABYTES, SECONDS = 1500, 15, 10
 SET = "dev-v1"

@@ -24,14 +24,17 @@ from _bench import Judged, fetch_documents, load
 from judged_queries import judge_systems, show, training_data
 from pagetune import PageStore, Pipeline, load_recipe
 from pagetune.evaluation.evaluate import FUSED, RERANKED, EvaluationReport
+from pagetune.evaluation.rerank_use import open_reranker
 from pagetune.evaluation.retrieval import Encoded
 from pagetune.examples.datasets import RetrievalData, save_data, save_examples
+from pagetune.examples.page_images import answerable
 from pagetune.models.encoding import encode_queries
 from pagetune.models.loading import load_model
 from pagetune.records import Example, Page
 from pagetune.rerank_stages import do_rerank
-from pagetune.reranking import Asked, held_out, open_reranker, rerank_report, words_of
-from pagetune.stages import answerable, encode, mine_examples
+from pagetune.reranking import Asked, held_out, rerank_report, words_of
+from pagetune.stages import mine_examples
+from pagetune.training.encode import encode
 from pagetune.training.trainer import fit_model
 
 RECIPE = (
@@ -57,7 +60,7 @@ def train_reranker(pipeline: Pipeline, data: RetrievalData, examples: Sequence[E
     workspace = pipeline.workspace
     save_data(data, workspace.data)
     save_examples(list(examples), workspace.root / "negatives" / "examples.parquet")
-    return do_rerank(pipeline)
+    return do_rerank(pipeline.context)
 
 
 def rerank(
@@ -73,12 +76,12 @@ def rerank(
     reranker = open_reranker(pipeline.workspace, pipeline.recipe)
     texts = {page.id: page.text(judged.masks.get(page.id, ())) for page in pages}
     vectors = dict(zip(judged.queries, encode_queries(retriever, list(judged.queries.values())), strict=True))
-    found = encode(pipeline, retriever, pages, judged.masks)
+    found = encode(pipeline.context, retriever, pages, judged.masks)
     reading = words_of(reranker, retriever, texts, found, vectors)
     test = Asked(judged.queries, report.systems[FUSED].run, judged.qrels, reading)
-    known = Encoded([], encode(pipeline, retriever, everything, data.masks))
-    validation = held_out(pipeline, reranker, retriever, known, data, everything)
-    return rerank_report(pipeline, report, reranker, test, validation)
+    known = Encoded([], encode(pipeline.context, retriever, everything, data.masks))
+    validation = held_out(pipeline.context, reranker, retriever, known, data, everything)
+    return rerank_report(pipeline.context, report, reranker, test, validation)
 
 
 def tell(trained: Mapping[str, Any]) -> None:
@@ -103,7 +106,7 @@ def main() -> int:
         pages = [replace(page, kind="body", duplicate_of=None) for page in everything if page.id in wanted]
         begun = time.monotonic()
         data = training_data(pipeline, everything, judged)
-        examples = mine_examples(pipeline, data, answerable(everything))
+        examples = mine_examples(pipeline.context, data, answerable(everything))
         mined = time.monotonic()
         if tuned is None:
             tune_retriever(pipeline, data, examples, everything)

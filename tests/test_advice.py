@@ -12,8 +12,9 @@ import _tiny
 from pagetune import Pipeline, load_recipe
 from pagetune.advice import advise
 from pagetune.cli.app import app
+from pagetune.context import Context
 from pagetune.errors import ModelError, RecipeError, WorkspaceError
-from pagetune.workspace import folder_digest
+from pagetune.workspace import Workspace, folder_digest
 from test_image_stages import FIT, recipe, rows
 from test_pipeline import SMALL, _documents
 
@@ -30,7 +31,7 @@ def test_a_datasets_rows_are_tried_at_each_size_with_all_weights_and_with_adapte
     qwen: Path, rows: Path, tmp_path: Path
 ) -> None:
     chosen = load_recipe(None, recipe(qwen, rows, "lora.rank=2", "model.max_pixels=16384", "model.min_pixels=4096"))
-    found = advise(Pipeline(tmp_path / "ws", chosen), [4096, 16384])
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen), [4096, 16384])
     assert [(option.pixels, option.rank) for option in found.options] == [(4096, 0), (4096, 2), (16384, 0), (16384, 2)]
     assert all(option.fits for option in found.options)
     # Pages of 64 x 64 pixels are not enlarged: both bounds are alike to them.
@@ -56,7 +57,7 @@ def test_a_workspaces_own_pages_are_tried_and_it_stays_as_it_is(qwen: Path, tmp_
     pipeline = Pipeline(tmp_path / "ws", load_recipe(None, keys), documents=[tmp_path / "documents"])
     pipeline.read()
     before = folder_digest(tmp_path / "ws")
-    found = advise(Pipeline(tmp_path / "ws"), [20_000, 80_000])
+    found = advise(Pipeline(tmp_path / "ws").context, [20_000, 80_000])
     assert "no queries are written yet" in found.material
     fewer, more = found.options[0], found.options[2]
     assert more.tokens_a_page > 3 * fewer.tokens_a_page
@@ -64,7 +65,7 @@ def test_a_workspaces_own_pages_are_tried_and_it_stays_as_it_is(qwen: Path, tmp_
     assert not found.work.judged
     assert folder_digest(tmp_path / "ws") == before
     pipeline.mine()
-    mined = advise(Pipeline(tmp_path / "ws"), [20_000])
+    mined = advise(Pipeline(tmp_path / "ws").context, [20_000])
     assert "mined examples" in mined.material
     assert mined.work.judged > 0
 
@@ -72,26 +73,26 @@ def test_a_workspaces_own_pages_are_tried_and_it_stays_as_it_is(qwen: Path, tmp_
 def test_a_model_of_one_size_is_tried_at_it(rows: Path, tmp_path: Path) -> None:
     folder = _tiny.tiny_siglip(tmp_path / "siglip", hidden=32, layers=1, image_size=64)
     chosen = load_recipe(None, recipe(folder, rows, "fit.matryoshka=[32]"))
-    found = advise(Pipeline(tmp_path / "ws", chosen))
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen))
     assert {option.pixels for option in found.options} == {None}
     assert "model.max_pixels" not in found.overrides
     with pytest.raises(RecipeError, match="--pixels 4096: the model scales every page alike"):
-        advise(Pipeline(tmp_path / "ws", chosen), [4096])
+        advise(Context(Workspace(tmp_path / "ws"), chosen), [4096])
 
 
 def test_what_cannot_be_planned_is_one_line(qwen: Path, rows: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"model.name='light' reads the text of pages, it has no pixels"):
-        advise(Pipeline(tmp_path / "ws", load_recipe(None, [f"dataset.train={rows / 'train'}"])))
+        advise(Context(Workspace(tmp_path / "ws"), load_recipe(None, [f"dataset.train={rows / 'train'}"])))
     text = _tiny.tiny_text_encoder(tmp_path / "text", hidden=32, layers=1)
     with pytest.raises(ModelError, match="reads the text of pages"):
-        advise(Pipeline(tmp_path / "ws", load_recipe(None, recipe(text, rows))))
+        advise(Context(Workspace(tmp_path / "ws"), load_recipe(None, recipe(text, rows))))
     with pytest.raises(WorkspaceError, match=r"is not a workspace and dataset.train is not set"):
-        advise(Pipeline(tmp_path / "ws", load_recipe(None, [f"model.name={qwen}"])))
-    Pipeline(tmp_path / "empty").workspace.create()
+        advise(Context(Workspace(tmp_path / "ws"), load_recipe(None, [f"model.name={qwen}"])))
+    Workspace(tmp_path / "empty").create()
     with pytest.raises(WorkspaceError, match="holds no pages; read documents first"):
-        advise(Pipeline(tmp_path / "empty", load_recipe(None, [f"model.name={qwen}"])))
+        advise(Context(Workspace(tmp_path / "empty"), load_recipe(None, [f"model.name={qwen}"])))
     with pytest.raises(RecipeError, match=r"--pixels 100: the model enlarges pages to 4096 pixels"):
-        advise(Pipeline(tmp_path / "ws", load_recipe(None, recipe(qwen, rows))), [100])
+        advise(Context(Workspace(tmp_path / "ws"), load_recipe(None, recipe(qwen, rows))), [100])
 
 
 def test_memory_that_is_not_there_is_not_tried(
@@ -104,13 +105,13 @@ def test_memory_that_is_not_there_is_not_tried(
 
     chosen = load_recipe(None, recipe(qwen, rows))
     monkeypatch.setattr(trials, "try_steps", too_much)
-    found = advise(Pipeline(tmp_path / "ws", chosen), [4096])
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen), [4096])
     assert [option.why_not for option in found.options] == ["out of memory"] * 2
     assert found.chosen is None
     with pytest.raises(RecipeError, match="Nothing fits"):
         found.advised_recipe()
     monkeypatch.setattr(trials, "find_machine", lambda model: trials.Machine("a small one", False, 2**20))
-    found = advise(Pipeline(tmp_path / "ws", chosen), [4096])
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen), [4096])
     assert "are needed, counted from the weights alone" in found.options[0].why_not
 
 

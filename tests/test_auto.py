@@ -10,12 +10,14 @@ import pytest
 import _tiny
 from pagetune import Pipeline, advice, load_recipe
 from pagetune.advice import advise
-from pagetune.auto import left_open
+from pagetune.context import Context
 from pagetune.errors import ModelError, RecipeError
 from pagetune.models.adapters import add_adapters
 from pagetune.models.loading import load_model
 from pagetune.models.pixels import pixel_bounds
 from pagetune.progress import Silent
+from pagetune.recipe import left_open
+from pagetune.workspace import Workspace
 from test_image_stages import FIT, recipe, rows
 from test_pipeline import SMALL, _documents
 
@@ -88,17 +90,15 @@ def test_what_the_choice_depends_on_has_it_made_again(qwen: Path, rows: Path, tm
 
 
 def test_what_is_given_stays(qwen: Path, rows: Path, tmp_path: Path) -> None:
-    found = advise(
-        Pipeline(tmp_path / "ws", load_recipe(None, recipe(qwen, rows, "model.max_pixels=auto", "lora.rank=2")))
-    )
+    chosen = load_recipe(None, recipe(qwen, rows, "model.max_pixels=auto", "lora.rank=2"))
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen))
     assert {option.rank for option in found.options} == {2}
     assert len({option.pixels for option in found.options}) > 1
     assert "lora.rank" not in found.overrides
     assert found.chosen is not None
     assert found.overrides["model.max_pixels"] == found.chosen.pixels
-    found = advise(
-        Pipeline(tmp_path / "ws", load_recipe(None, recipe(qwen, rows, "model.max_pixels=16384", "lora.rank=auto")))
-    )
+    chosen = load_recipe(None, recipe(qwen, rows, "model.max_pixels=16384", "lora.rank=auto"))
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen))
     assert [(option.pixels, option.rank) for option in found.options] == [(16384, 0), (16384, 32)]
     assert "model.max_pixels" not in found.overrides
     assert found.overrides["lora.rank"] == 0
@@ -107,7 +107,7 @@ def test_what_is_given_stays(qwen: Path, rows: Path, tmp_path: Path) -> None:
 def test_a_model_of_one_size_keeps_it(rows: Path, tmp_path: Path) -> None:
     folder = _tiny.tiny_siglip(tmp_path / "siglip", hidden=32, layers=1, image_size=64)
     chosen = load_recipe(None, recipe(folder, rows, *BOTH, "fit.matryoshka=[32]"))
-    found = advise(Pipeline(tmp_path / "ws", chosen))
+    found = advise(Context(Workspace(tmp_path / "ws"), chosen))
     assert found.overrides["model.max_pixels"] is None
     assert "model.max_pixels=null" in found.arguments
     pasted = load_recipe(None, [*recipe(folder, rows, *BOTH, "fit.matryoshka=[32]"), *found.arguments])

@@ -20,7 +20,7 @@ from pagetune.evaluation.heatmaps import load_heatmaps
 from pagetune.evaluation.output import load_run
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.pages.store import PageStore
-from pagetune.stages import encode
+from pagetune.training.encode import encode
 from pagetune.workspace import Workspace
 from test_pipeline import SMALL, _documents
 
@@ -264,7 +264,9 @@ def test_late_interaction_looks_at_a_workspaces_own_pages_too(qwen: Path, tmp_pa
     hits = engine.search("how are names resolved", 3, mode="dense")
     assert len({hit.page for hit in hits}) == 3
     tokens = engine.encode("how are names resolved")
-    exact = rank_pages(["q"], [tokens], encode(pipeline, engine.model, PageStore(tmp_path / "ws/pages").pages(), {}))
+    exact = rank_pages(
+        ["q"], [tokens], encode(pipeline.context, engine.model, PageStore(tmp_path / "ws/pages").pages(), {})
+    )
     assert [hit.page for hit in hits] == list(exact["q"])[:3]
     assert hits[0].score == pytest.approx(exact["q"][hits[0].page], abs=1e-4)
 

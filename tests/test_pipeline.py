@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from pagetune import Pipeline, SearchEngine, load_recipe
+from pagetune.changes import judged_stamp
 from pagetune.errors import RecipeError, WorkspaceError
 from pagetune.evaluation.false_negatives import Suspect, confirm, read_suspects, withdraw, write_suspects
-from pagetune.pipeline import NAMES, judged_stamp
+from pagetune.pipeline import NAMES
 
 SMALL = [
     "queries.sentences_per_page=1",

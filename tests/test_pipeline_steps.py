@@ -9,11 +9,12 @@ import pytest
 from typer.testing import CliRunner
 
 from pagetune import Pipeline, load_recipe, stages
+from pagetune.changes import judged_stamp
 from pagetune.cli.app import app
 from pagetune.errors import ParityError, WorkspaceError
 from pagetune.evaluation.rerank_use import RerankUse
 from pagetune.pages.sources import find_files
-from pagetune.pipeline import NAMES, STAGES, judged_stamp
+from pagetune.pipeline import NAMES, STAGES
 from pagetune.progress import Silent
 
 

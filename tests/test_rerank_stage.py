@@ -179,7 +179,7 @@ def test_a_teacher_that_has_learned_nothing_or_is_blind_is_refused(
 ) -> None:
     from pagetune import rerank_material
 
-    monkeypatch.setattr(rerank_material, "of_rows", lambda pipeline: pytest.fail("refused before any work"))
+    monkeypatch.setattr(rerank_material, "of_rows", lambda context: pytest.fail("refused before any work"))
     for name in (seeing, "light", tiny_text_encoder(tmp_path / "encoder", hidden=32, layers=1, heads=2)):
         with pytest.raises(ModelError, match=rf"^rerank\.teacher={name} is no reranker yet[^\n]*$"):
             Pipeline(tmp_path / "ws", chosen(seeing, rows / "plain", f"rerank.teacher={name}")).fit()

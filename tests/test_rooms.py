@@ -10,7 +10,7 @@ import pagetune
 
 SOURCE = Path(pagetune.__file__).parent
 BELOW = {
-    *("errors", "records", "progress", "machine", "workspace"),
+    *("errors", "records", "progress", "machine", "workspace", "context"),
     *("recipe", "recipe_sections", "recipe_training", "recipe_faults"),
     "layout",  # the records join their words as it says
 }

@@ -6,14 +6,14 @@ Nothing is written: the workspace stays as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import MissingExtra, ModelError, RecipeError
 
 if TYPE_CHECKING:
+    from pagetune.context import Context
     from pagetune.material import Material
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import Recipe
     from pagetune.training.planning import Machine, Option, Work
 
@@ -51,7 +51,7 @@ class Advice:
 
     def advised_recipe(self) -> str:
         """The recipe with the advice taken, as YAML that says what it was measured on. Raises RecipeError for none."""
-        from pagetune.auto import with_values
+        from pagetune.recipe import with_values
 
         if self.chosen is None:
             raise RecipeError([self.sentence])
@@ -77,33 +77,31 @@ class Advice:
         }
 
 
-def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = None) -> Advice:
-    """Try the recipe's model on the pipeline's pages, at so many pixels each (none given: several), and choose.
+def advise(context: Context, sizes: Sequence[int] = (), hours: float | None = None) -> Advice:
+    """Try the recipe's model on the workspace's pages, at so many pixels each (none given: several), and choose.
 
     Where a key of the recipe is `auto`, those that are not stay as they are; else both are tried, pixels and adapters.
     `hours`: what training may take. Raises WorkspaceError where there are no pages, ModelError for a model that reads.
     """
-    from pagetune.auto import left_open, without_auto
     from pagetune.material import find_material
-    from pagetune.models.describe import describe
+    from pagetune.models.describe import by_image, describe
     from pagetune.models.loading import load_model
     from pagetune.models.pixels import pixel_bounds
-    from pagetune.pipeline import Pipeline
-    from pagetune.stages import by_image
+    from pagetune.recipe import left_open, without_auto
     from pagetune.training.arguments import plan
     from pagetune.training.planning import Work, choose, explain, overrides
     from pagetune.training.trials import find_machine
 
-    free, recipe = left_open(pipeline.recipe), without_auto(pipeline.recipe)
-    pipeline = Pipeline(pipeline.workspace.root, recipe, progress=pipeline.progress)
+    free, recipe = left_open(context.recipe), without_auto(context.recipe)
+    context = replace(context, recipe=recipe)
     _refuse_light(recipe)
-    material = find_material(pipeline)
+    material = find_material(context)
     planned = plan(material.rows, material.pages, recipe.fit)
     model = load_model(recipe.model)
     if not by_image(model):
         raise ModelError(f"model.name={recipe.model.name!r} {READS}")
     machine, told, bounds = find_machine(model), describe(model), pixel_bounds(model)
-    trials = Trials(pipeline, model, material, Work.of(planned, material.columns, material.judged), machine)
+    trials = Trials(context, model, material, Work.of(planned, material.columns, material.judged), machine)
     own = bounds[1] if bounds else None
     rank = recipe.lora.chosen_rank
     ranks = (rank,) if free and "lora.rank" not in free else (0, rank or RANK)
@@ -128,7 +126,7 @@ def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = 
 class Trials:
     """The ways to train, tried one after the other. Adapters stay on the model, whose pixel bound is the last one's."""
 
-    pipeline: Pipeline
+    context: Context
     model: Any
     material: Material
     work: Work
@@ -139,12 +137,12 @@ class Trials:
         late as it can."""
         from pagetune.models.adapters import add_adapters, freeze_vision
 
-        recipe = self.pipeline.recipe
+        recipe = self.context.recipe
         if recipe.fit.freeze_vision:
             freeze_vision(self.model)
         self.notes: list[str] = []
         found: list[Option] = []
-        with self.pipeline.progress.task("plan", len(ranks) * len(sizes), "ways to train") as task:
+        with self.context.progress.task("plan", len(ranks) * len(sizes), "ways to train") as task:
             for rank in ranks:
                 if rank:
                     try:
@@ -165,7 +163,7 @@ class Trials:
 
         weights = weigh(self.model)
         fixed, of_a_page, before = weights.held + weights.gradients + weights.optimizer, 0, 0
-        graphs = self.pipeline.recipe.fit.graph_memory
+        graphs = self.context.recipe.fit.graph_memory
         for pixels in sizes:
             # As with the pages before, and as much more as there are more pixels: too much would end a CPU's process.
             expected = fixed + (of_a_page * (pixels or 0) // before if before else 0)
@@ -192,7 +190,7 @@ class Trials:
             bound_pixels(self.model, None, pixels)
         train = self.material.train(rendering(self.model))
         try:
-            return try_steps(self.model, train, self.pipeline.recipe.fit, reserved)
+            return try_steps(self.model, train, self.context.recipe.fit, reserved)
         except Exception as error:
             if not is_out_of_memory(error):
                 raise

@@ -1,10 +1,12 @@
-"""What changed since a stage ran, in words: from the parts of its fingerprint, then and now."""
+"""The parts of a stage's fingerprint: what of the recipe is in them, and what changed since it ran, in words."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from pagetune.workspace import fingerprint
 
 Parts = Mapping[str, Any]
 
@@ -66,3 +68,10 @@ def _changes(old: Any, new: Any, prefix: str) -> list[str]:
             found.extend(_changes(old.get(key), new.get(key), f"{prefix}.{key}" if prefix else str(key)))
         return found
     return [] if old == new else [f"{prefix} {old} → {new}"]
+
+
+def judged_stamp(parts: Parts) -> str:
+    """What tells the queries, judgements, pages and model that an evaluation is of from any others."""
+    beside = ("guard", "rerank", "reranker", "rerankers")
+    inputs = {name: value for name, value in parts["inputs"].items() if name not in beside}
+    return fingerprint(inputs, parts["recipe"].get("dataset"))

@@ -11,21 +11,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import DataError, ModelError, WorkspaceError
-from pagetune.pipeline import OWN
+from pagetune.recipe_training import OWN
 
 if TYPE_CHECKING:
+    from pagetune.context import Context, Summary
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.rerank import PageSide, Pictures, RerankSet
     from pagetune.examples.visual import ImageTrainSet, JudgedImages
     from pagetune.models.answers import Pair
     from pagetune.pages.store import PageStore
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import Recipe
     from pagetune.records import Example, Page
     from pagetune.training.distillation import Judge
     from pagetune.workspace import Workspace
-
-Summary = dict[str, Any]
 
 DIRECTION: Any = "text_to_image"
 
@@ -64,7 +62,7 @@ def check_teacher(workspace: Workspace, recipe: Recipe) -> None:
 
 
 def distil_documents(
-    pipeline: Pipeline,
+    context: Context,
     model: Any,
     data: RetrievalData,
     examples: Sequence[Example],
@@ -73,20 +71,20 @@ def distil_documents(
 ) -> Summary:
     """The mined examples of a workspace, scored by the teacher, into the retriever."""
     from pagetune.examples.rerank import Mix, lists_of_examples
+    from pagetune.models.describe import by_image
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
     from pagetune.rerank_material import Base, answers_of, passages_of, side_of
-    from pagetune.stages import by_image
     from pagetune.training.choice import choose_examples
     from pagetune.training.distillation import check_student
 
-    recipe = pipeline.recipe
+    recipe = context.recipe
     seeing = by_image(model)
     check_student(model, recipe, pictures=seeing)
     queries = {query.id: query for query in data.queries}
     chosen = choose_examples(examples, queries, recipe.fit)
     answers = answers_of(data.qrels("train"), pages)
-    teacher = open_teacher(pipeline.workspace, recipe)
+    teacher = open_teacher(context.workspace, recipe)
     # Drawn anew for each epoch, but not for a teacher that sees: it would take as long as the fit itself.
     versions = 1 if sees(teacher) else math.ceil(recipe.fit.epochs)
 
@@ -104,7 +102,7 @@ def distil_documents(
             pictures=pictures,
         )
 
-    scored = _scored(pipeline, teacher, listed(*side_of(pipeline, teacher, data, pages, Base(recipe.model))))
+    scored = _scored(context, teacher, listed(*side_of(context, teacher, data, pages, Base(recipe.model))))
     del teacher
     if not seeing and scored.pictures is None:
         taught = scored  # Both read the passages that the base model, which the retriever begins as, cut.
@@ -114,13 +112,13 @@ def distil_documents(
         shown = PagePictures(store, data.masks, rendering(model))
         taught = _labelled_as(listed(shown, shown), scored)
     else:
-        taught = _labelled_as(listed(passages_of(pipeline, model, data, pages, Base(recipe.model)), None), scored)
-    judge = _judge_of_documents(pipeline, model, taught, data, pages, seeing=seeing)
+        taught = _labelled_as(listed(passages_of(context, model, data, pages, Base(recipe.model)), None), scored)
+    judge = _judge_of_documents(context, model, taught, data, pages, seeing=seeing)
     about = {"documents": len(store.documents()), "pages": len(store.pages())}
-    return _finish(pipeline, model, taught, judge, about, None)
+    return _finish(context, model, taught, judge, about, None)
 
 
-def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: JudgedImages | None) -> Summary:
+def distil_rows(context: Context, model: Any, train: ImageTrainSet, judged: JudgedImages | None) -> Summary:
     """The rows of a dataset, with negatives that the untrained retriever mines, scored by the teacher."""
     from pagetune.examples.rerank import Mix, lists_of_examples
     from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
@@ -130,7 +128,7 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
     from pagetune.training.distillation import check_student
     from pagetune.training.image_judging import ImageEvaluator
 
-    recipe, workspace = pipeline.recipe, pipeline.workspace
+    recipe, workspace = context.recipe, context.workspace
     check_student(model, recipe, pictures=True)
     if train.has_label:
         raise DataError(
@@ -145,7 +143,7 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
         )
     rows = examples_of_rows(train, 0.0, None, recipe.fit.seed)
     asked = {each.query: rows.queries[each.query].text for each in rows.examples}
-    run = rank_rows(pipeline, model, train, rows.pages, asked, recipe.mine.candidates + recipe.mine.skip)
+    run = rank_rows(context, model, train, rows.pages, asked, recipe.mine.candidates + recipe.mine.skip)
     pictures = RowPictures(train)
     lists = lists_of_examples(
         mine_from_run(rows.examples, rows.answers, run, recipe.mine),
@@ -158,21 +156,21 @@ def distil_rows(pipeline: Pipeline, model: Any, train: ImageTrainSet, judged: Ju
         seed=recipe.fit.seed,
         pictures=pictures,
     )
-    taught = _scored(pipeline, teacher, lists)
+    taught = _scored(context, teacher, lists)
     del teacher
     judge = ImageEvaluator(judged, recipe, workspace.cache) if judged is not None else None
     about = {"rows": len(train), "form": train.form}
-    return _finish(pipeline, model, taught, judge, about, train.pairs(32))
+    return _finish(context, model, taught, judge, about, train.pairs(32))
 
 
-def _scored(pipeline: Pipeline, teacher: Any, lists: RerankSet) -> RerankSet:
+def _scored(context: Context, teacher: Any, lists: RerankSet) -> RerankSet:
     """With the teacher's log-odds for labels, computed once."""
     from pagetune.training.streaming import feeding_workers
     from pagetune.training.teacher import teach
 
-    workers = feeding_workers(pipeline.recipe.fit, teacher) if lists.pictures is not None else 0
-    cache = pipeline.workspace.cache / "teacher"
-    return teach(teacher, lists, cache, workers=workers, progress=pipeline.progress)
+    workers = feeding_workers(context.recipe.fit, teacher) if lists.pictures is not None else 0
+    cache = context.workspace.cache / "teacher"
+    return teach(teacher, lists, cache, workers=workers, progress=context.progress)
 
 
 def _labelled_as(lists: RerankSet, scored: RerankSet) -> RerankSet:
@@ -183,25 +181,25 @@ def _labelled_as(lists: RerankSet, scored: RerankSet) -> RerankSet:
 
 
 def _judge_of_documents(
-    pipeline: Pipeline, model: Any, taught: RerankSet, data: RetrievalData, pages: Sequence[Page], *, seeing: bool
+    context: Context, model: Any, taught: RerankSet, data: RetrievalData, pages: Sequence[Page], *, seeing: bool
 ) -> Judge | None:
     from pagetune.layout.words import split
-    from pagetune.stages import judged_pages
     from pagetune.training.distillation import plan_taught
     from pagetune.training.image_judging import ImageEvaluator
     from pagetune.training.trainer import validation_evaluator
+    from pagetune.training.validation import judged_pages
 
-    recipe = pipeline.recipe
+    recipe = context.recipe
     if seeing:
-        judged = judged_pages(pipeline, model, data, pages)
-        return ImageEvaluator(judged, recipe, pipeline.workspace.cache) if judged.queries else None
+        judged = judged_pages(context, model, data, pages)
+        return ImageEvaluator(judged, recipe, context.workspace.cache) if judged.queries else None
     lists = taught.lists[DIRECTION]
     words = sum(len(split(str(text))) for each in lists for text in (each.asked, *each.candidates))
     return validation_evaluator(data, pages, words / len(lists), plan_taught(taught, recipe), recipe)
 
 
 def _finish(
-    pipeline: Pipeline,
+    context: Context,
     model: Any,
     taught: RerankSet,
     judge: Judge | None,
@@ -214,14 +212,14 @@ def _finish(
     from pagetune.training.distillation import distil
     from pagetune.training.image_judging import ImageEvaluator
 
-    recipe, workspace = pipeline.recipe, pipeline.workspace
+    recipe, workspace = context.recipe, context.workspace
     told = ", ".join(f"{count} {name}" for name, count in taught.mix[DIRECTION].items() if name != "lists")
-    pipeline.progress.say(f"fit: the margins of {recipe.fit.teacher}, {taught.mix[DIRECTION]['lists']} lists ({told})")
+    context.progress.say(f"fit: the margins of {recipe.fit.teacher}, {taught.mix[DIRECTION]['lists']} lists ({told})")
     checkpoints = workspace.runs / "fit" / "checkpoints"
-    report = distil(model, taught, recipe, checkpoints, pipeline.progress, evaluator=judge, cache=workspace.cache)
+    report = distil(model, taught, recipe, checkpoints, context.progress, evaluator=judge, cache=workspace.cache)
     if pairs is None:
         some = taught.lists[DIRECTION][:32]
         pairs = [(str(each.asked), taught.open(each.candidates[0])) for each in some]
     about = about | {"teacher": without_place(str(recipe.fit.teacher))}
     by_dimension = judge.by_dimension if isinstance(judge, ImageEvaluator) else None
-    return finish_model(pipeline, model, report, pairs, about, by_dimension) | {"mix": taught.mix}
+    return finish_model(context, model, report, pairs, about, by_dimension) | {"mix": taught.mix}

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pagetune.context import Context
     from pagetune.models.answers import Pair
-    from pagetune.pipeline import Pipeline
     from pagetune.training.loop import FitReport
 
 
 def finish_model(
-    pipeline: Pipeline,
+    context: Context,
     model: Any,
     report: FitReport,
     pairs: Sequence[Pair],
@@ -32,13 +32,13 @@ def finish_model(
     from pagetune.training.image_judging import choose_dimension
     from pagetune.workspace import folder_digest
 
-    recipe, folder = pipeline.recipe, pipeline.workspace.model
+    recipe, folder = context.recipe, context.workspace.model
     dimension: int | None = None
     judged: Mapping[int, float] = {}
     if recipe.fit.truncate_loss is not None and by_dimension is not None:
         judged = by_dimension(model)
         dimension = choose_dimension(judged, recipe.fit.truncate_loss)
-        pipeline.progress.say(f"fit: truncated to {dimension} dimensions, NDCG@10 {judged[dimension]:.3f}")
+        context.progress.say(f"fit: truncated to {dimension} dimensions, NDCG@10 {judged[dimension]:.3f}")
     machine = describe_machine()
     facts = CardFacts(
         data=data,

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any
 from pagetune.workspace import stamp_files
 
 if TYPE_CHECKING:
-    from pagetune.pipeline import Pipeline
+    from pagetune.context import Context, Summary
     from pagetune.recipe import DatasetRecipe
 
-Summary = dict[str, Any]
 
-
-def do_fit(pipeline: Pipeline) -> Summary:
+def do_fit(context: Context) -> Summary:
     """Rows of queries and page images into a finetuned model."""
     from pagetune.examples.loading import load_eval_set, load_train_set
     from pagetune.finish import finish_model
@@ -28,33 +26,33 @@ def do_fit(pipeline: Pipeline) -> Summary:
     from pagetune.training.image_judging import ImageEvaluator
     from pagetune.training.images import fit_images
 
-    recipe, workspace = pipeline.recipe, pipeline.workspace
+    recipe, workspace = context.recipe, context.workspace
     train = load_train_set(recipe.dataset)
     judged = load_eval_set(recipe.dataset) if recipe.dataset.eval else None
     if why := choice(recipe.model):
-        pipeline.progress.say(f"fit: {why}")
+        context.progress.say(f"fit: {why}")
     model = load_model(recipe.model)
-    pipeline.progress.say(f"fit: {describe(model)}")
-    pipeline.progress.say(f"fit: {len(train)} rows, {train.form}")
+    context.progress.say(f"fit: {describe(model)}")
+    context.progress.say(f"fit: {len(train)} rows, {train.form}")
     if recipe.fit.teacher is not None:
         from pagetune.distilling import distil_rows
 
-        return distil_rows(pipeline, model, train, judged)
+        return distil_rows(context, model, train, judged)
     report = fit_images(
         model,
         train,
         judged,
         recipe,
         workspace.runs / "fit" / "checkpoints",
-        pipeline.progress,
+        context.progress,
         workspace.cache,
     )
     about = {"rows": len(train), "form": train.form}
     judge = ImageEvaluator(judged, recipe, workspace.cache).by_dimension if judged is not None else None
-    return finish_model(pipeline, model, report, train.pairs(32), about, judge)
+    return finish_model(context, model, report, train.pairs(32), about, judge)
 
 
-def do_evaluate(pipeline: Pipeline) -> Summary:
+def do_evaluate(context: Context) -> Summary:
     """Base and tuned, and BM25 where the pages' words are known, on the evaluation set: metrics, runs, the report."""
     from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.dataset import dataset_facets, dataset_queries, encode_set, page_words
@@ -63,14 +61,14 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.evaluation.lexical import BM25
     from pagetune.examples.loading import load_eval_set
+    from pagetune.models.describe import whole
     from pagetune.models.late_interaction import is_late
     from pagetune.models.loading import load_model
     from pagetune.reviews import judge_again
-    from pagetune.stages import whole
     from pagetune.story import dataset_story, keep_evaluation
     from pagetune.training.page_cache import kept_pages
 
-    recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
+    recipe, workspace, progress = context.recipe, context.workspace, context.progress
     chosen = load_eval_set(recipe.dataset)
     texts, words = page_words(
         chosen, recipe.dataset, workspace.cache / "texts", ocr=recipe.evaluate.ocr, progress=progress
@@ -98,12 +96,12 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     if recipe.evaluate.rerank:
         from pagetune.reranking import rerank_dataset
 
-        report = rerank_dataset(pipeline, report, chosen, texts)
+        report = rerank_dataset(context, report, chosen, texts)
     report = look_closer(report, dataset_facets(queries, qrels, chosen, recipe.dataset, texts))
     maps = draw_heatmaps(model, report, chosen.image) if is_late(model) else Heatmaps()
     if guard is not None:
         report = replace(report, guard=guard.report(*guarded))
-    return keep_evaluation(pipeline, report, dataset_story(pipeline, chosen, maps))
+    return keep_evaluation(context, report, dataset_story(context, chosen, maps))
 
 
 def stamp(recipe: DatasetRecipe) -> list[list[Any]]:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from pagetune.errors import WorkspaceError
 
 if TYPE_CHECKING:
+    from pagetune.context import Context
     from pagetune.examples.visual import ImageTrainSet
     from pagetune.pages.store import PageStore
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import Recipe
     from pagetune.records import Example, Page, Query
 
@@ -34,9 +34,9 @@ class Material:
     train: Callable[[Mapping[str, int]], ImageTrainSet]
 
 
-def find_material(pipeline: Pipeline) -> Material:
+def find_material(context: Context) -> Material:
     """Of the recipe's dataset, else of the workspace. Raises WorkspaceError where there is neither."""
-    return _of_dataset(pipeline.recipe) if pipeline.recipe.dataset.train else _of_documents(pipeline)
+    return _of_dataset(context.recipe) if context.recipe.dataset.train else _of_documents(context)
 
 
 def _of_dataset(recipe: Recipe) -> Material:
@@ -49,22 +49,21 @@ def _of_dataset(recipe: Recipe) -> Material:
     return Material(told, len(train), pages, len(train.columns), judged, lambda bounds: train)
 
 
-def _of_documents(pipeline: Pipeline) -> Material:
-    from pagetune.examples.page_images import train_set_of_pages
-    from pagetune.stages import answerable, rendered_pages
+def _of_documents(context: Context) -> Material:
+    from pagetune.examples.page_images import answerable, rendered_pages, train_set_of_pages
     from pagetune.training.trials import SAMPLE, spread
 
-    root, recipe = pipeline.workspace.root, pipeline.recipe
-    if not pipeline.workspace.is_workspace():
+    root, recipe = context.workspace.root, context.recipe
+    if not context.workspace.is_workspace():
         raise WorkspaceError(
             f"{root} is not a workspace and dataset.train is not set: there are no pages to measure on; read documents "
             f"(pagetune read DOCUMENTS -w {root}), or give dataset.train=ROWS"
         )
-    store = rendered_pages(pipeline.workspace.open(), recipe)
+    store = rendered_pages(context.workspace.open(), recipe)
     pages = answerable(store.pages())
     if len(pages) < 2:
         raise WorkspaceError(f"{root}: {len(pages)} pages of text are too few to train on; read more documents")
-    examples, queries, told, judged = _examples(pipeline, store, pages)
+    examples, queries, told, judged = _examples(context, store, pages)
     drawn = [examples[place] for place in spread(len(examples), SAMPLE)]
     some = [_with_negatives(example, pages, recipe.fit.negatives) for example in drawn]
 
@@ -85,15 +84,15 @@ def _of_documents(pipeline: Pipeline) -> Material:
 
 
 def _examples(
-    pipeline: Pipeline, store: PageStore, pages: Sequence[Page]
+    context: Context, store: PageStore, pages: Sequence[Page]
 ) -> tuple[list[Example], dict[str, Query], str, int]:
     """The mined examples, else the written queries, else a line of each page; what they are, and pages judged on."""
     from pagetune.examples.datasets import load_data, load_examples
     from pagetune.records import Example, Query
-    from pagetune.stages import validation_of
     from pagetune.training.choice import choose_examples
+    from pagetune.training.validation import validation_of
 
-    workspace, recipe = pipeline.workspace, pipeline.recipe
+    workspace, recipe = context.workspace, context.recipe
     of = f"{len(pages):,} pages of {len(store.documents()):,} documents"
     if not (workspace.data / "queries").is_dir():
         texts = {page.id: page.joined(range(len(page.words[:WORDS]))) or page.id for page in pages}
@@ -109,7 +108,7 @@ def _examples(
         examples = [Example(query, max(found, key=found.__getitem__)) for query, found in data.qrels("train").items()]
         how = "written queries, not mined yet,"
     chosen = choose_examples(examples, queries, recipe.fit)
-    return chosen, queries, f"{len(chosen):,} {how} on {of}", len(validation_of(pipeline, data, pages).pages)
+    return chosen, queries, f"{len(chosen):,} {how} on {of}", len(validation_of(data, pages, recipe.fit.seed).pages)
 
 
 def _with_negatives(example: Example, pages: Sequence[Page], count: int) -> Example:

@@ -15,15 +15,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pagetune.auto import as_noted, left_open, settle
-from pagetune.changes import difference, only
+from pagetune.auto import as_noted, settle
+from pagetune.changes import difference, judged_stamp, only
+from pagetune.context import Context, Summary
 from pagetune.errors import PagetuneError, RecipeError, WorkspaceError
 from pagetune.progress import SILENT, Progress
-from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, load_recipe
+from pagetune.recipe import GATE_KEYS, EvaluateRecipe, Recipe, RerankRecipe, left_open, load_recipe
+from pagetune.recipe_training import OWN
 from pagetune.workspace import Workspace, command, fingerprint, write_atomically
 
 Parts = dict[str, Any]
-Summary = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,6 @@ TAUGHT_KEYS = tuple(
     )
 )
 """What a fit with `fit.teacher` reads of the section `rerank`: its lists, and how the teacher is asked."""
-OWN = "reranker"
-"""As `fit.teacher`: the workspace's own. Of documents one run can train it first: it does not need the retriever."""
 
 
 def stages_of(recipe: Recipe) -> tuple[Stage, ...]:
@@ -213,12 +212,12 @@ class Pipeline:
                     continue
                 self.progress.say(f"{stage.name}: {why}")
                 room = rerank_stages if stage.name == "rerank" else rooms
-                work: Callable[[Pipeline], Summary] = getattr(room, f"do_{stage.name}")
+                work: Callable[[Context], Summary] = getattr(room, f"do_{stage.name}")
                 parts = self._parts(stage)
                 # From here on its output may be replaced: the old record must not outlive what it was a record of.
                 self.workspace.forget(stage.name)
                 try:
-                    summary = work(self)
+                    summary = work(replace(self.context, judged=judged_stamp(parts)))
                 except PagetuneError as error:
                     with suppress(OSError):
                         self.workspace.fail(stage.name, str(error))
@@ -241,6 +240,11 @@ class Pipeline:
                 redone.add(stage.name)
                 steps.append(Step(stage.name, "run", why))
         return steps
+
+    @property
+    def context(self) -> Context:
+        """What its stages are given."""
+        return Context(self.workspace, self.recipe, self.progress, tuple(self.documents))
 
     @property
     def documents(self) -> list[Path]:
@@ -296,7 +300,7 @@ class Pipeline:
     def _settle(self, stage: Stage) -> None:
         """What is `auto` in the recipe becomes what the plan chooses, before the first stage that uses the model."""
         if "model" in stage.keys and left_open(self.recipe):
-            self.recipe = settle(self)
+            self.recipe = settle(self.context)
             self._remember()
 
     def _remember(self) -> None:
@@ -399,13 +403,6 @@ class Pipeline:
         if fingerprint(had) == fingerprint(parts):
             return None
         return difference(had, parts)
-
-
-def judged_stamp(parts: Parts) -> str:
-    """`Pipeline.judged`, of the parts that an evaluation recorded."""
-    beside = ("guard", "rerank", "reranker", "rerankers")
-    inputs = {name: value for name, value in parts["inputs"].items() if name not in beside}
-    return fingerprint(inputs, parts["recipe"].get("dataset"))
 
 
 def _own_recipe(workspace: Workspace) -> Recipe:

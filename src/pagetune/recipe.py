@@ -5,7 +5,7 @@ Every fault is reported at once, each with its key, the value received and the n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -48,8 +48,11 @@ __all__ = [
     "RerankRecipe",
     "Section",
     "SplitsRecipe",
+    "left_open",
     "load_recipe",
     "shipped_recipes",
+    "with_values",
+    "without_auto",
 ]
 
 
@@ -192,3 +195,31 @@ def _number(value: str) -> str | float:
         return float(value)
     except ValueError:
         return value
+
+
+OPEN: Mapping[str, Any] = {"model.max_pixels": None, "lora.rank": 0}
+"""Keys that may be `auto`, and what stands for it while the plan is made: the model's own bound, all weights."""
+
+
+def left_open(recipe: Recipe) -> tuple[str, ...]:
+    """The keys that are `auto`."""
+    return tuple(key for key in OPEN if _value(recipe, key) == "auto")
+
+
+def with_values(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
+    """The recipe with these keys (`section.key`) set. Raises ValueError where they do not go together."""
+    data = recipe.model_dump(mode="json")
+    for key, value in values.items():
+        section, name = key.split(".")
+        data[section][name] = value
+    return Recipe.model_validate(data)
+
+
+def without_auto(recipe: Recipe) -> Recipe:
+    """With what stands for `auto`."""
+    return with_values(recipe, {key: OPEN[key] for key in left_open(recipe)})
+
+
+def _value(recipe: Recipe, key: str) -> Any:
+    section, name = key.split(".")
+    return getattr(getattr(recipe, section), name)

@@ -14,6 +14,9 @@ Direction = Literal["query_to_doc", "query_to_query", "doc_to_query", "doc_to_do
 RANKING_KEYS = ("directions", "partition", "hardness", "hardness_strength", "gather_across_devices")
 """Keys of `fit` that the ranking loss alone has: with `fit.teacher` they would do nothing."""
 
+OWN = "reranker"
+"""As `fit.teacher`: the workspace's own. Of documents one run can train it first: it does not need the retriever."""
+
 
 class FitRecipe(Section):
     """Finetuning."""

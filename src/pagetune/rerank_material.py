@@ -12,13 +12,13 @@ from pagetune.workspace import command
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pagetune.context import Context
     from pagetune.evaluation.ranking import Run
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.rerank import PageSide, Pictures, RerankSet
     from pagetune.examples.rerank_rows import Labelled, RerankRows
     from pagetune.examples.rerank_sides import RowPictures
     from pagetune.examples.visual import ImageTrainSet
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import ModelRecipe
     from pagetune.records import Page, Query
     from pagetune.reranking import Asked
@@ -54,15 +54,15 @@ class Base:
             del self.model
 
 
-def of_documents(pipeline: Pipeline, model: Any) -> Material:
+def of_documents(context: Context, model: Any) -> Material:
     """The mined examples of a workspace: pages as they look, or for a reranker of text as their passages."""
     from pagetune.examples.datasets import load_data, load_examples
+    from pagetune.examples.page_images import answerable, rendered_pages
     from pagetune.examples.rerank import Mix, lists_of_examples
     from pagetune.examples.rerank_shortlists import shortlists
-    from pagetune.stages import answerable, rendered_pages
     from pagetune.training.choice import choose_examples
 
-    workspace, recipe = pipeline.workspace, pipeline.recipe
+    workspace, recipe = context.workspace, context.recipe
     own = recipe.rerank
     store = rendered_pages(workspace, recipe)
     pages = answerable(store.pages())
@@ -74,7 +74,7 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
         recipe.fit.model_copy(update={"max_examples": own.max_examples, "seed": own.seed}),
     )
     base = Base(recipe.model)
-    side, pictures = side_of(pipeline, model, data, pages, base)
+    side, pictures = side_of(context, model, data, pages, base)
     train = lists_of_examples(
         chosen,
         queries,
@@ -91,56 +91,54 @@ def of_documents(pipeline: Pipeline, model: Any) -> Material:
     asked = _judged_queries(data, room, own.seed)
     judged = None
     if asked:
-        run = _first_stage(pipeline, base.model, asked, data, pages)
+        run = _first_stage(context, base.model, asked, data, pages)
         grades = data.qrels("validation")
         judged = shortlists(asked, run, grades, side, own.directions, room, seed=own.seed, pictures=pictures)
     about = {"documents": len(store.documents()), "pages": len(pages)}
     base.make_room()
-    return train, judged, about, partial(_held_out, pipeline, base, data, pages)
+    return train, judged, about, partial(_held_out, context, base, data, pages)
 
 
-def _held_out(
-    pipeline: Pipeline, base: Base, data: RetrievalData, pages: Sequence[Page], reranker: Any
-) -> Asked | None:
+def _held_out(context: Context, base: Base, data: RetrievalData, pages: Sequence[Page], reranker: Any) -> Asked | None:
     """The validation queries with the shortlists of the base model and BM25, whose vectors mining kept: `evaluate
     --rerank` settles it again on those of the tuned model."""
     from pagetune.evaluation.retrieval import Encoded
     from pagetune.reranking import held_out
-    from pagetune.stages import encode
+    from pagetune.training.encode import encode
 
     if not data.of("validation"):
         return None
-    vectors = encode(pipeline, base.model, pages, data.masks)
-    return held_out(pipeline, reranker, base.model, Encoded([], vectors), data, pages)
+    vectors = encode(context, base.model, pages, data.masks)
+    return held_out(context, reranker, base.model, Encoded([], vectors), data, pages)
 
 
 def side_of(
-    pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base
+    context: Context, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base
 ) -> tuple[PageSide, Pictures | None]:
     """Pages as this reranker takes them, in training as in use, and the pictures where it sees."""
+    from pagetune.examples.page_images import rendered_pages
     from pagetune.examples.rerank_sides import PagePictures
     from pagetune.models.pixels import rendering
     from pagetune.models.reranker import sees
-    from pagetune.stages import rendered_pages
 
     if sees(model):
-        shown = PagePictures(rendered_pages(pipeline.workspace, pipeline.recipe), data.masks, rendering(model))
+        shown = PagePictures(rendered_pages(context.workspace, context.recipe), data.masks, rendering(model))
         return shown, shown
-    return passages_of(pipeline, model, data, pages, base), None
+    return passages_of(context, model, data, pages, base), None
 
 
-def passages_of(pipeline: Pipeline, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base) -> PageSide:
+def passages_of(context: Context, model: Any, data: RetrievalData, pages: Sequence[Page], base: Base) -> PageSide:
     """Pages by the passage that the base model, whose vectors mining kept, finds nearest to the query; where that cuts
     none, `model` cuts them."""
     from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.examples.rerank_sides import PagePassages
     from pagetune.reranking import words_of
-    from pagetune.stages import encode, encode_asked
+    from pagetune.training.encode import encode, encode_asked
 
     asked = {query.id: query.text for split in ("train", "validation") for query in data.of(split)}
     vectors = dict(zip(asked, encode_asked(base.model, list(asked.values())), strict=True))
     texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
-    reading = words_of(model, base.model, texts, encode(pipeline, base.model, pages, data.masks), vectors)
+    reading = words_of(model, base.model, texts, encode(context, base.model, pages, data.masks), vectors)
     return PagePassages(reading.inputs, nearest_first=not isinstance(reading, EveryPassage))
 
 
@@ -170,23 +168,24 @@ def _judged_queries(data: RetrievalData, room: int, seed: int) -> list[Query]:
 
 
 def _first_stage(
-    pipeline: Pipeline, base: Any, asked: Sequence[Query], data: RetrievalData, pages: Sequence[Page]
+    context: Context, base: Any, asked: Sequence[Query], data: RetrievalData, pages: Sequence[Page]
 ) -> Run:
     """The base model's ranking fused with BM25's, from the vectors that mining kept."""
+    from pagetune.evaluation.lexical import masked_bm25
     from pagetune.evaluation.retrieval import fuse, rank_pages
     from pagetune.examples.rerank_shortlists import DEPTH
-    from pagetune.stages import encode, encode_asked, masked_bm25
+    from pagetune.training.encode import encode, encode_asked
 
-    recipe = pipeline.recipe
+    recipe = context.recipe
     texts = {query.id: query.text for query in asked}
     depth = 5 * DEPTH
-    vectors = encode(pipeline, base, pages, data.masks)
+    vectors = encode(context, base, pages, data.masks)
     dense = rank_pages(list(texts), encode_asked(base, list(texts.values())), vectors, depth=depth)
     lexical = masked_bm25(pages, data.masks).search(texts, depth)
     return fuse(dense, lexical, recipe.evaluate.fusion_weight, depth=DEPTH)
 
 
-def of_rows(pipeline: Pipeline) -> Material:
+def of_rows(context: Context) -> Material:
     """The rows of a dataset: labelled pairs as they are; pairs and triplets with the negatives that they have, and
     those that the workspace's own model mines among their pages where there is one."""
     from pagetune.examples.loading import load_train_set
@@ -195,19 +194,19 @@ def of_rows(pipeline: Pipeline) -> Material:
     from pagetune.examples.rerank_shortlists import labelled_shortlists, shortlists
     from pagetune.examples.rerank_sides import RowPictures
 
-    recipe = pipeline.recipe
+    recipe = context.recipe
     own = recipe.rerank
     train = load_train_set(recipe.dataset)
     about = {"rows": len(train), "form": train.form}
     pictures = RowPictures(train)
     if train.has_label:
-        labelled, judged_on = _labelled_halves(pipeline, train, pictures)
+        labelled, judged_on = _labelled_halves(context, train, pictures)
         train_lists = label_lists(labelled, own.directions, pictures)
         room = _room(train_lists, own.eval_fraction)
         shown = labelled_shortlists(label_lists(judged_on, own.directions, pictures), room, seed=own.seed)
         return train_lists, shown if len(shown) else None, about, lambda reranker: None
     rows = examples_of_rows(train, recipe.splits.validation, own.max_examples, own.seed)
-    run, held_out = _mined_runs(pipeline, train, rows)
+    run, held_out = _mined_runs(context, train, rows)
     examples = mine_from_run(rows.examples, rows.answers, run, recipe.mine)
     lists = lists_of_examples(
         examples,
@@ -225,33 +224,31 @@ def of_rows(pipeline: Pipeline) -> Material:
     asked = [rows.queries[query] for query in rows.held_out]
     room = _room(lists, own.eval_fraction)
     judged = shortlists(asked, held_out, grades, pictures, own.directions, room, seed=own.seed, pictures=pictures)
-    return lists, judged, about, partial(_held_out_rows, pipeline, rows, held_out, pictures)
+    return lists, judged, about, partial(_held_out_rows, context, rows, held_out, pictures)
 
 
-def _held_out_rows(
-    pipeline: Pipeline, rows: RerankRows, run: Run, pictures: RowPictures, reranker: Any
-) -> Asked | None:
+def _held_out_rows(context: Context, rows: RerankRows, run: Run, pictures: RowPictures, reranker: Any) -> Asked | None:
     """The held-out queries, where the workspace's retriever has ranked their pages: an order that was drawn says
     nothing of a weight against it."""
     from pagetune.reranking import held_out_rows
 
-    if pipeline.workspace.finished("fit") is None or not rows.held_out:
+    if context.workspace.finished("fit") is None or not rows.held_out:
         return None
     texts = {query: rows.queries[query].text for query in rows.held_out}
     return held_out_rows(texts, run, rows.held_out, lambda page: pictures.image(pictures.numbers[page]))
 
 
 def _labelled_halves(
-    pipeline: Pipeline, train: ImageTrainSet, pictures: RowPictures
+    context: Context, train: ImageTrainSet, pictures: RowPictures
 ) -> tuple[list[Labelled], list[Labelled]]:
     """Labelled pairs to train on, and to judge on."""
     from pagetune.examples.rerank_rows import hold_out_labelled
 
-    own, share = pipeline.recipe.rerank, pipeline.recipe.splits.validation
+    own, share = context.recipe.rerank, context.recipe.splits.validation
     every = _labelled(train, own.loss, pictures.numbers)
     kept, judged = hold_out_labelled(every, pictures.key, share, own.seed, scores=own.loss == "margin")
     if not judged:
-        pipeline.progress.say(
+        context.progress.say(
             "rerank: no labelled queries are held out, so nothing is judged while it trains: too few have both an "
             "answer and another page, they share their answers with all others, or splits.validation is 0"
         )
@@ -277,17 +274,17 @@ def _labelled(train: ImageTrainSet, loss: str, numbers: Mapping[str, int]) -> li
     return [(text, numbers[key], float(label)) for text, key, label in found]
 
 
-def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Run]:
+def _mined_runs(context: Context, train: ImageTrainSet, rows: RerankRows) -> tuple[Run, Run]:
     """Rankings of the pages to train on, and of those held out: by the workspace's own model, else at random."""
     import random
 
     from pagetune.examples.rerank_shortlists import DEPTH
 
-    recipe, workspace = pipeline.recipe, pipeline.workspace
+    recipe, workspace = context.recipe, context.workspace
     held_out = {query: rows.queries[query].text for query in rows.held_out}
     if workspace.finished("fit") is None:
         known = f"the {train.negatives} that rows have, and " if train.negatives else ""
-        pipeline.progress.say(
+        context.progress.say(
             f"rerank: no model of the workspace's own mines negatives: {known}random ones "
             f"(pagetune {command('fit')} first, for one)"
         )
@@ -305,13 +302,13 @@ def _mined_runs(pipeline: Pipeline, train: ImageTrainSet, rows: RerankRows) -> t
     asked = {each.query: rows.queries[each.query].text for each in rows.examples}
     candidates = recipe.mine.candidates + recipe.mine.skip
     return (
-        rank_rows(pipeline, model, train, rows.pages, asked, candidates),
-        rank_rows(pipeline, model, train, rows.held_out_pages, held_out, DEPTH),
+        rank_rows(context, model, train, rows.pages, asked, candidates),
+        rank_rows(context, model, train, rows.held_out_pages, held_out, DEPTH),
     )
 
 
 def rank_rows(
-    pipeline: Pipeline, model: Any, train: ImageTrainSet, pages: Sequence[str], queries: dict[str, str], depth: int
+    context: Context, model: Any, train: ImageTrainSet, pages: Sequence[str], queries: dict[str, str], depth: int
 ) -> Run:
     """What the model ranks first of some pages of a training set. `queries`: id -> text."""
     from pagetune.evaluation.dataset import encode_set
@@ -321,8 +318,8 @@ def rank_rows(
     if not queries or not pages:
         return {}
     chosen: Any = RowPages(train, pages, queries)
-    vectors = pipeline.workspace.cache / "vectors"
-    encoded = encode_set(model, chosen, pipeline.recipe.model, vectors, pipeline.progress)
+    vectors = context.workspace.cache / "vectors"
+    encoded = encode_set(model, chosen, context.recipe.model, vectors, context.progress)
     return rank_pages(list(queries), encoded.queries, encoded.pages, depth=depth)
 
 

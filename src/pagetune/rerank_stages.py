@@ -9,19 +9,17 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pagetune.context import Context, Summary
     from pagetune.examples.rerank import RerankSet
     from pagetune.models.reranker_card import RerankFacts
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import RerankRecipe
     from pagetune.training.rerank import RerankReport
-
-Summary = dict[str, Any]
 
 GATED = 16
 """Pairs that the parity gate compares."""
 
 
-def do_rerank(pipeline: Pipeline) -> Summary:
+def do_rerank(context: Context) -> Summary:
     """Examples into a finetuned reranker, in every direction that the recipe names."""
     from pagetune.errors import ModelError
     from pagetune.evaluation.rerank_use import content_of
@@ -34,13 +32,13 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     from pagetune.training.rerank_judging import RerankEvaluator
     from pagetune.training.rerank_losses import POINTWISE
 
-    recipe, workspace, progress = pipeline.recipe, pipeline.workspace, pipeline.progress
+    recipe, workspace, progress = context.recipe, context.workspace, context.progress
     model = load_reranker(recipe.rerank)
     _check_teacher(recipe.rerank, model)
     if recipe.dataset.train is None:
-        train, judged, about, held_out = of_documents(pipeline, model)
+        train, judged, about, held_out = of_documents(context, model)
     elif sees(model):
-        train, judged, about, held_out = of_rows(pipeline)
+        train, judged, about, held_out = of_rows(context)
     else:
         raise ModelError(
             f"rerank.name={recipe.rerank.name!r} reads the words of pages, and dataset.train has their pictures; name "
@@ -49,7 +47,7 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     if recipe.rerank.loss not in POINTWISE:
         train = without_lone_pairs(train)
     progress.say(f"rerank: {architecture_of(model)}, {_told(train)}")
-    train = _taught(pipeline, train)
+    train = _taught(context, train)
     report = fit_reranker(
         model,
         train,
@@ -62,7 +60,7 @@ def do_rerank(pipeline: Pipeline) -> Summary:
 
     facts = _facts(report, about)
     parity = save_reranker(model, workspace.reranker, recipe, _gated(train), facts=facts)
-    use = settle_use(pipeline, model, held_out(model))
+    use = settle_use(context, model, held_out(model))
     return {
         "content": content_of(workspace.reranker),
         "architecture": architecture_of(model),
@@ -73,14 +71,14 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     }
 
 
-def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
+def _taught(context: Context, train: RerankSet) -> RerankSet:
     """With the teacher's scores for labels, where the recipe has one."""
     from pagetune.errors import DataError
     from pagetune.models.reranker import load_reranker
     from pagetune.training.streaming import feeding_workers
     from pagetune.training.teacher import as_probabilities, teach
 
-    recipe = pipeline.recipe
+    recipe = context.recipe
     own = recipe.rerank
     if own.teacher is None:
         if own.loss == "margin" and all("labelled" not in counted for counted in train.mix.values()):
@@ -90,8 +88,8 @@ def _taught(pipeline: Pipeline, train: RerankSet) -> RerankSet:
         return train
     teacher = load_reranker(teacher_recipe(own, own.teacher))
     workers = feeding_workers(recipe.fit, teacher) if train.pictures is not None else 0
-    cache = pipeline.workspace.cache / "teacher"
-    taught = teach(teacher, train, cache, workers=workers, progress=pipeline.progress)
+    cache = context.workspace.cache / "teacher"
+    taught = teach(teacher, train, cache, workers=workers, progress=context.progress)
     return as_probabilities(taught) if own.loss == "bce" else taught
 
 

@@ -26,11 +26,11 @@ from pagetune.evaluation.retrieval import Encoded
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from pagetune.context import Context
     from pagetune.evaluation.page_pairs import Reading
     from pagetune.evaluation.ranking import Qrels, Run
     from pagetune.examples.datasets import RetrievalData
     from pagetune.examples.visual import ImageEvalSet
-    from pagetune.pipeline import Pipeline
     from pagetune.records import Page, Query
 
 VALIDATION_QUERIES = 100
@@ -51,7 +51,7 @@ class Asked:
 
 
 def rerank_documents(
-    pipeline: Pipeline,
+    context: Context,
     report: EvaluationReport,
     retriever: Any,
     tuned: Encoded,
@@ -62,19 +62,19 @@ def rerank_documents(
 
     `retriever` is the tuned model, `tuned` what it made of the test queries and of `pages`.
     """
-    reranker = open_reranker(pipeline.workspace, pipeline.recipe)
+    reranker = open_reranker(context.workspace, context.recipe)
     queries = data.of("test")
     test = Asked(
         {query.id: query.text for query in queries},
         report.systems[_before(report)].run,
         report.qrels,
-        *_read(pipeline, reranker, retriever, data, pages, queries, tuned.pages, tuned.queries),
+        *_read(context, reranker, retriever, data, pages, queries, tuned.pages, tuned.queries),
     )
-    return rerank_report(pipeline, report, reranker, test, held_out(pipeline, reranker, retriever, tuned, data, pages))
+    return rerank_report(context, report, reranker, test, held_out(context, reranker, retriever, tuned, data, pages))
 
 
 def held_out(
-    pipeline: Pipeline,
+    context: Context,
     reranker: Any,
     retriever: Any,
     tuned: Encoded,
@@ -85,11 +85,12 @@ def held_out(
 
     `tuned` is what `retriever` made of `pages`; its queries are not looked at.
     """
+    from pagetune.evaluation.lexical import masked_bm25
     from pagetune.evaluation.retrieval import fuse, rank_pages
-    from pagetune.stages import encode_asked, masked_bm25
+    from pagetune.training.encode import encode_asked
 
-    recipe = pipeline.recipe.evaluate
-    queries = _validation(data.of("validation"), data.qrels("validation"), pages, pipeline.recipe.fit.seed)
+    recipe = context.recipe.evaluate
+    queries = _validation(data.of("validation"), data.qrels("validation"), pages, context.recipe.fit.seed)
     if not queries:
         return None
     texts = {query.id: query.text for query in queries}
@@ -100,7 +101,7 @@ def held_out(
         texts,
         fuse(dense, lexical, recipe.fusion_weight, depth=recipe.depth),
         data.qrels("validation"),
-        *_read(pipeline, reranker, retriever, data, pages, queries, tuned.pages, vectors),
+        *_read(context, reranker, retriever, data, pages, queries, tuned.pages, vectors),
     )
 
 
@@ -114,30 +115,30 @@ def held_out_rows(
     return Asked(queries, run, qrels, shown, {page: page for scores in run.values() for page in scores})
 
 
-def fit_use(pipeline: Pipeline, reranker: Any, validation: Asked | None) -> RerankUse | None:
+def fit_use(context: Context, reranker: Any, validation: Asked | None) -> RerankUse | None:
     """Weight and calibration by the validation shortlists, kept with the reranker; None where there are none."""
     if validation is None or not validation.run:
         return None
-    scores = _score(pipeline, reranker, validation)
+    scores = _score(context, reranker, validation)
     use = RerankUse(choose_weight(validation.run, scores, validation.qrels), calibrate(scores, validation.qrels))
-    use.save(pipeline.workspace, pipeline.recipe)
+    use.save(context.workspace, context.recipe)
     return use
 
 
-def settle_use(pipeline: Pipeline, reranker: Any, validation: Asked | None) -> RerankUse | None:
+def settle_use(context: Context, reranker: Any, validation: Asked | None) -> RerankUse | None:
     """The same at the end of the reranker's own fit, which says what came of it."""
-    use = fit_use(pipeline, reranker, validation)
+    use = fit_use(context, reranker, validation)
     if use is None:
         told = f"no shortlists of a retriever's to settle its use on: weight {UNFITTED}, relevance not calibrated"
     else:
         pairs = use.calibration.pairs
         told = f"{use.mixture.about}; relevance " + (f"calibrated on {pairs} pairs" if pairs else "not calibrated")
-    pipeline.progress.say(f"rerank: {told}")
+    context.progress.say(f"rerank: {told}")
     return use
 
 
 def rerank_dataset(
-    pipeline: Pipeline, report: EvaluationReport, chosen: ImageEvalSet, texts: Mapping[str, str] | None
+    context: Context, report: EvaluationReport, chosen: ImageEvalSet, texts: Mapping[str, str] | None
 ) -> EvaluationReport:
     """The report of a dataset with the reranked system; `texts`: the words of its pages, where they are known.
 
@@ -147,7 +148,7 @@ def rerank_dataset(
     from pagetune.evaluation.page_pairs import EveryPassage
     from pagetune.models.reranker import sees
 
-    reranker = open_reranker(pipeline.workspace, pipeline.recipe)
+    reranker = open_reranker(context.workspace, context.recipe)
     run = report.systems[_before(report)].run
     if sees(reranker):
         shown = _pictures(lambda ids: zip(ids, chosen.images(ids), strict=True))
@@ -157,35 +158,35 @@ def rerank_dataset(
         test = Asked(chosen.queries, run, report.qrels, EveryPassage(reranker, texts))
     else:
         raise DataError(
-            f"rerank.name={pipeline.recipe.rerank.name} reads the words of the pages, which this dataset does not "
+            f"rerank.name={context.recipe.rerank.name} reads the words of the pages, which this dataset does not "
             "bring; have them read (evaluate.ocr=true), or take a reranker that sees"
         )
-    return rerank_report(pipeline, report, reranker, test, None)
+    return rerank_report(context, report, reranker, test, None)
 
 
 def rerank_report(
-    pipeline: Pipeline, report: EvaluationReport, reranker: Any, test: Asked, validation: Asked | None
+    context: Context, report: EvaluationReport, reranker: Any, test: Asked, validation: Asked | None
 ) -> EvaluationReport:
     """The report with the reranked system, its weight the recipe's, or chosen on validation; that is kept."""
-    recipe, workspace = pipeline.recipe.rerank, pipeline.workspace
-    if fit_use(pipeline, reranker, validation) is None and not has_use(workspace, pipeline.recipe):
-        settled_use(workspace, pipeline.recipe).save(workspace, pipeline.recipe)
-    mixture = use_of(workspace, pipeline.recipe).mixture
-    run = rerank_run(test.run, _score(pipeline, reranker, test), mixture.weight)
-    about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(pipeline)}; {mixture.about}"
-    pipeline.progress.say(f"evaluate: {about}")
+    recipe, workspace = context.recipe.rerank, context.workspace
+    if fit_use(context, reranker, validation) is None and not has_use(workspace, context.recipe):
+        settled_use(workspace, context.recipe).save(workspace, context.recipe)
+    mixture = use_of(workspace, context.recipe).mixture
+    run = rerank_run(test.run, _score(context, reranker, test), mixture.weight)
+    about = f"the first {recipe.depth} pages of {_before(report)} scored again by {_name(context)}; {mixture.about}"
+    context.progress.say(f"evaluate: {about}")
     return add_reranked(report, run, about)
 
 
 def read_documents(
-    pipeline: Pipeline, reranker: Any, retriever: Any, tuned: Encoded, data: RetrievalData, pages: Sequence[Page]
+    context: Context, reranker: Any, retriever: Any, tuned: Encoded, data: RetrievalData, pages: Sequence[Page]
 ) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
     """How the pages of a workspace are read for its test queries, and what decides their pictures; as `Asked`."""
-    return _read(pipeline, reranker, retriever, data, pages, data.of("test"), tuned.pages, tuned.queries)
+    return _read(context, reranker, retriever, data, pages, data.of("test"), tuned.pages, tuned.queries)
 
 
 def read_dataset(
-    pipeline: Pipeline, reranker: Any, chosen: ImageEvalSet
+    context: Context, reranker: Any, chosen: ImageEvalSet
 ) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
     """The same of a dataset's pages. Raises DataError for a text reranker over pages whose words are not known."""
     from pagetune.evaluation.dataset import page_words
@@ -195,15 +196,15 @@ def read_dataset(
     if sees(reranker):
         keys = {page: chosen.page_key(page) for page in chosen.page_ids}
         return _pictures(lambda ids: zip(ids, chosen.images(ids), strict=True)), keys
-    cache, ocr = pipeline.workspace.cache / "texts", pipeline.recipe.evaluate.ocr
-    texts, why = page_words(chosen, pipeline.recipe.dataset, cache, ocr=ocr, progress=pipeline.progress)
+    cache, ocr = context.workspace.cache / "texts", context.recipe.evaluate.ocr
+    texts, why = page_words(chosen, context.recipe.dataset, cache, ocr=ocr, progress=context.progress)
     if texts is None:
         raise DataError(f"the reranker reads the words of the pages: {why}; take one that sees")
     return EveryPassage(reranker, texts), None
 
 
-def _score(pipeline: Pipeline, reranker: Any, asked: Asked) -> dict[str, dict[str, float]]:
-    recipe = pipeline.recipe.rerank
+def _score(context: Context, reranker: Any, asked: Asked) -> dict[str, dict[str, float]]:
+    recipe = context.recipe.rerank
     return score_shortlists(
         reranker,
         asked.texts,
@@ -211,8 +212,8 @@ def _score(pipeline: Pipeline, reranker: Any, asked: Asked) -> dict[str, dict[st
         asked.reading,
         asked.keys,
         depth=recipe.depth,
-        cache=pipeline.workspace.cache / "scores",
-        progress=pipeline.progress,
+        cache=context.workspace.cache / "scores",
+        progress=context.progress,
         budget_tokens=None if recipe.pair_tokens == "auto" else recipe.pair_tokens,
     )
 
@@ -221,12 +222,12 @@ def _before(report: EvaluationReport) -> str:
     return FUSED if FUSED in report.systems else TUNED
 
 
-def _name(pipeline: Pipeline) -> str:
+def _name(context: Context) -> str:
     """As training recorded what the workspace's own was made from; else as the recipe has it."""
-    trained = uses_trained(pipeline.workspace, pipeline.recipe)
-    name = made_from(pipeline.workspace) if trained else pipeline.recipe.rerank.name
+    trained = uses_trained(context.workspace, context.recipe)
+    name = made_from(context.workspace) if trained else context.recipe.rerank.name
     if name is None:
-        return f"the reranker in {pipeline.workspace.reranker.name}"
+        return f"the reranker in {context.workspace.reranker.name}"
     shown = Path(name).name if Path(name).is_absolute() else name
     return f"the reranker trained from {shown}" if trained else shown
 
@@ -244,7 +245,7 @@ def _validation(queries: Sequence[Query], qrels: Qrels, pages: Sequence[Page], s
 
 
 def _read(
-    pipeline: Pipeline,
+    context: Context,
     reranker: Any,
     retriever: Any,
     data: RetrievalData,
@@ -258,7 +259,7 @@ def _read(
     from pagetune.models.reranker import sees
 
     if sees(reranker):
-        return _rendered(pipeline, reranker, pages, data)
+        return _rendered(context, reranker, pages, data)
     texts = {page.id: page.text(data.masks.get(page.id, ())) for page in pages}
     asked = {query.id: vector for query, vector in zip(queries, vectors, strict=True)}
     return words_of(reranker, retriever, texts, found, asked), None
@@ -279,14 +280,13 @@ def words_of(
 
 
 def _rendered(
-    pipeline: Pipeline, reranker: Any, pages: Sequence[Page], data: RetrievalData
+    context: Context, reranker: Any, pages: Sequence[Page], data: RetrievalData
 ) -> tuple[Callable[[Sequence[str]], Reading], Mapping[str, str]]:
     """The pages' pictures, painted over where they are masked, rendered when they are asked for."""
-    from pagetune.examples.page_images import page_key
+    from pagetune.examples.page_images import page_key, rendered_pages
     from pagetune.models.pixels import rendering
-    from pagetune.stages import rendered_pages
 
-    store = rendered_pages(pipeline.workspace, pipeline.recipe)
+    store = rendered_pages(context.workspace, context.recipe)
     bounds: dict[str, Any] = rendering(reranker)
     keys = {page.id: page_key(page, data.masks.get(page.id, ()), bounds) for page in pages}
     return _pictures(lambda ids: store.images(ids, masks=data.masks, **bounds)), keys

@@ -11,13 +11,13 @@ from pagetune.workspace import file_digest
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pagetune.context import Context
     from pagetune.evaluation.evaluate import EvaluationReport
     from pagetune.evaluation.heatmaps import Heatmaps
     from pagetune.evaluation.report import Story
     from pagetune.evaluation.thumbnails import PageImage
     from pagetune.examples.visual import ImageEvalSet
     from pagetune.pages.store import PageStore
-    from pagetune.pipeline import Pipeline
     from pagetune.recipe import Recipe
     from pagetune.workspace import Workspace
 
@@ -25,16 +25,16 @@ COUNTED = ("documents", "pages", "ocr_pages", "unread_pages", "duplicate_documen
 TRAINED = ("examples", "rows", "batch_size", "steps", "steps_done", "kept_step", "validation_queries", "bfloat16")
 
 
-def keep_evaluation(pipeline: Pipeline, report: EvaluationReport, story: Story) -> dict[str, Any]:
+def keep_evaluation(context: Context, report: EvaluationReport, story: Story) -> dict[str, Any]:
     """Write the run's folder; the summary of the stage."""
     from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import write_run
     from pagetune.reviews import list_suspects
 
-    folder = pipeline.workspace.runs / "evaluate"
-    story = replace(story, grid=load_grid(pipeline.workspace.runs / "grid", pipeline.judged()))
-    write_run(report, folder, story, pipeline.progress)
-    list_suspects(pipeline.workspace, report.suspects)
+    folder = context.workspace.runs / "evaluate"
+    story = replace(story, grid=load_grid(context.workspace.runs / "grid", context.judged))
+    write_run(report, folder, story, context.progress)
+    list_suspects(context.workspace, report.suspects)
     return {
         "content": file_digest(folder / "metrics.json"),
         **report.summary(),
@@ -48,9 +48,9 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
     The pages are drawn from the workspace's documents or the recipe's dataset, if `pictures`. Raises WorkspaceError,
     DataError where there is no whole evaluation, or no such pages any more.
     """
+    from pagetune.changes import judged_stamp
     from pagetune.evaluation.kept_grid import load_grid
     from pagetune.evaluation.output import load_run, write_report
-    from pagetune.pipeline import judged_stamp
     from pagetune.recipe import load_recipe
 
     workspace.open()
@@ -68,8 +68,8 @@ def write_again(workspace: Workspace, progress: Progress = SILENT, *, pictures: 
 def write_with_grid(workspace: Workspace, judged: str | None, progress: Progress = SILENT) -> Path | None:
     """Write a workspace's report once more, where it is about what the grid was made over (`Pipeline.judged`); else, or
     where it cannot be written as it was, None."""
+    from pagetune.changes import judged_stamp
     from pagetune.errors import PagetuneError
-    from pagetune.pipeline import judged_stamp
 
     record = workspace.finished("evaluate")
     if record is None or judged_stamp(record["parts"]) != judged:
@@ -81,25 +81,25 @@ def write_with_grid(workspace: Workspace, judged: str | None, progress: Progress
         return None
 
 
-def workspace_story(pipeline: Pipeline, store: PageStore, maps: Heatmaps) -> Story:
+def workspace_story(context: Context, store: PageStore, maps: Heatmaps) -> Story:
     """Of documents that were read, queries that were written and a model that was trained on them."""
     from pagetune.evaluation.report import Story
 
-    read, queries = _said(pipeline.workspace, "read"), _said(pipeline.workspace, "queries")
+    read, queries = _said(context.workspace, "read"), _said(context.workspace, "queries")
     return Story(
         documents=store.documents(all=True),
         facts={name.replace("_", " "): read[name] for name in COUNTED if name in read},
         written=queries.get("written", {}),
         dropped=queries.get("dropped", {}),
         splits=queries.get("queries", {}),
-        recipe=pipeline.recipe.to_yaml(),
+        recipe=context.recipe.to_yaml(),
         page_image=_drawn(store),
         heatmaps=maps,
-        **_training(pipeline.workspace),
+        **_training(context.workspace),
     )
 
 
-def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> Story:
+def dataset_story(context: Context, chosen: ImageEvalSet, maps: Heatmaps) -> Story:
     """Of a dataset that was judged on and a model that was trained on another."""
     from pagetune.evaluation.benchmarks import name_of
     from pagetune.evaluation.report import Story
@@ -108,10 +108,10 @@ def dataset_story(pipeline: Pipeline, chosen: ImageEvalSet, maps: Heatmaps) -> S
     return Story(
         title=name_of(chosen.name),
         facts={name: count for name, count in facts.items() if count},
-        recipe=pipeline.recipe.to_yaml(),
+        recipe=context.recipe.to_yaml(),
         page_image=chosen.image,
         heatmaps=maps,
-        **_training(pipeline.workspace),
+        **_training(context.workspace),
     )
 
 
@@ -139,7 +139,7 @@ def page_image(workspace: Workspace, recipe: Recipe) -> PageImage:
     """Where the pages' pictures come from now. Raises DataError where they are gone."""
     from pagetune.errors import DataError, PagetuneError
     from pagetune.examples.loading import load_eval_set
-    from pagetune.stages import rendered_pages
+    from pagetune.examples.page_images import rendered_pages
 
     if recipe.dataset.train is None:
         return _drawn(rendered_pages(workspace, recipe))

@@ -32,7 +32,7 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         settings=EvaluateRecipe(resamples=100),
         timed=1,
     )
-    monkeypatch.setattr("pagetune.deployment.judge_deployment", lambda pipeline, poolings, depths: found)
+    monkeypatch.setattr("pagetune.deployment.judge_deployment", lambda context, poolings, depths: found)
     folder = tmp_path / "ws"
     Workspace(folder).create()
     (folder / "recipe.yaml").write_text(Recipe().to_yaml())

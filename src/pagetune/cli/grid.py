@@ -61,7 +61,7 @@ def grid(
     pipeline = make_pipeline(workspace, None, overrides, quiet=quiet)
     pipeline.workspace.open()
     with pipeline.workspace.lock():
-        found = judge_deployment(pipeline, pool or POOLINGS, rerank_depth or ())
+        found = judge_deployment(pipeline.context, pool or POOLINGS, rerank_depth or ())
         advice = recommend(found, budget_bytes=budget_bytes, budget_ms=budget_ms)
         folder = pipeline.workspace.runs / "grid"
         judged = pipeline.judged()

@@ -53,7 +53,7 @@ def plan(
 
     if write is not None and write.exists():
         raise RecipeError([f"--write {write}: it is there already; choose another name, or remove it"])
-    found = advise(make_pipeline(workspace, recipe, overrides, quiet=quiet), pixels or (), hours)
+    found = advise(make_pipeline(workspace, recipe, overrides, quiet=quiet).context, pixels or (), hours)
     if as_json:
         print_json(found.summary())
     else:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pagetune.errors import SearchError
 from pagetune.evaluation.ranking import Run, best
 from pagetune.layout.terms import terms
+from pagetune.records import Page, Rect
 
 words_of = terms
 """The words of a text as BM25 counts them."""
@@ -90,3 +91,8 @@ class BM25:
                 f"{folder} holds no readable BM25 index ({' '.join(str(error).split())}); run: pagetune index"
             ) from None
         return loaded
+
+
+def masked_bm25(pages: Sequence[Page], masks: Mapping[str, Sequence[Rect]]) -> BM25:
+    """BM25 over the pages' masked texts: what the models see, it sees."""
+    return BM25({page.id: page.text(masks.get(page.id, ())) for page in pages})

@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 from pagetune.errors import DataError
 from pagetune.examples.visual import ImageTrainSet
 from pagetune.records import Example, Page, Query, Rect
-from pagetune.workspace import fingerprint
+from pagetune.workspace import Workspace, fingerprint
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from pagetune.pages.store import PageStore
+    from pagetune.recipe import Recipe
 
 Bounds = Mapping[str, Any]
 """How large a page is rendered: `max_pixels`, or `long_side`."""
@@ -149,3 +150,16 @@ def _renderer(
         return found
 
     return render
+
+
+def rendered_pages(workspace: Workspace, recipe: Recipe) -> PageStore:
+    """The pages, rendered under the limits that they were read under."""
+    from pagetune.pages.store import PageStore
+
+    read = recipe.read
+    return PageStore(workspace.pages, workers=read.workers, timeout=read.timeout, memory_mb=read.memory_mb)
+
+
+def answerable(pages: Sequence[Page]) -> list[Page]:
+    """The pages that may answer a query: bodies of text, each content once."""
+    return [page for page in pages if page.kind == "body" and page.duplicate_of is None]

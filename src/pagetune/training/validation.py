@@ -11,7 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sentence_transformers.sentence_transformer.evaluation import SentenceEvaluator
 
+from pagetune.context import Context
+from pagetune.examples.datasets import RetrievalData
+from pagetune.examples.page_images import PageEvalSet, rendered_pages
 from pagetune.models.encoding import encode_pages, encode_queries
+from pagetune.models.pixels import rendering
 from pagetune.recipe import ModelRecipe
 from pagetune.records import Page, Query, Rect
 
@@ -66,6 +70,28 @@ def choose_validation(
             corpus[page.id] = page
             size += len(page.words)
     return ValidationSet(tuple(chosen), tuple(corpus.values()), qrels)
+
+
+VALIDATION_WORDS = 60_000
+"""Words of the pages that a model of images is validated on."""
+
+
+def validation_of(data: RetrievalData, pages: Sequence[Page], seed: int) -> ValidationSet:
+    """A part of the validation queries and pages."""
+    return choose_validation(data.of("validation"), data.qrels("validation"), pages, VALIDATION_WORDS, seed)
+
+
+def judged_pages(context: Context, model: Any, data: RetrievalData, pages: Sequence[Page]) -> PageEvalSet:
+    """What a model of images is validated on: pages as it will be shown them."""
+    chosen = validation_of(data, pages, context.recipe.fit.seed)
+    return PageEvalSet(
+        {query.id: query.text for query in chosen.queries},
+        tuple(page.id for page in chosen.pages),
+        {query.id: dict(chosen.qrels[query.id]) for query in chosen.queries},
+        rendered_pages(context.workspace, context.recipe),
+        data.masks,
+        rendering(model),
+    )
 
 
 class ValidationEvaluator(SentenceEvaluator):
