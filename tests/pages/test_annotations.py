@@ -112,3 +112,20 @@ def test_reading_its_notes_leaves_the_picture_of_a_page_as_it_was(tmp_path):
         assert page.render(300, 424).tobytes() == before
     with file.page(0) as page:
         assert page.render(300, 424).tobytes() == before
+
+
+def test_notes_are_read_as_a_screen_shows_them(tmp_path):
+    """One that is not for the screen is not painted there, and one without an appearance is given one."""
+
+    def draw(pdf):
+        kept = annotation(pdf, "Stamp", (60, 600, 260, 620), line(2, 4, "kept note"))
+        away = annotation(pdf, "Stamp", (60, 560, 260, 580), line(2, 4, "printed note"))
+        away.F = 32
+        unknown = annotation(pdf, "Stamp", (60, 520, 260, 540), line(2, 4, "stamped note"))
+        unknown.F = 1
+        bare = annotation(pdf, "FreeText", (60, 480, 260, 500), Contents=String("typed note"))
+        bare.DA = String("/Helv 12 Tf 0 g")
+        add_page(pdf, prose()).Annots = Array([kept, away, unknown, bare])
+
+    (found,) = read(tmp_path / "notes.pdf", draw)
+    assert lines_of(found) == [*PROSE, "kept note", "stamped note", "typed note"]
