@@ -123,7 +123,6 @@ def test_the_same_words_of_two_layers_that_are_on_do_not_hide_each_other(tmp_pat
 
     (found,) = read(tmp_path / "layers.pdf", draw)
     assert lines_of(found) == LARGE
-    assert not found.left_out
 
 
 def test_of_many_layers_in_one_place_those_that_are_on_are_read(tmp_path):
