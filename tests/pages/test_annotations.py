@@ -129,3 +129,19 @@ def test_notes_are_read_as_a_screen_shows_them(tmp_path):
 
     (found,) = read(tmp_path / "notes.pdf", draw)
     assert lines_of(found) == [*PROSE, "kept note", "stamped note", "typed note"]
+
+
+def test_values_stand_behind_their_own_labels_in_a_form_of_two_columns_and_ticks_before_theirs(tmp_path):
+    def draw(pdf):
+        fields = []
+        for left, y, value in ((120, 700, "Ines"), (380, 700, "Lund"), (120, 670, "May"), (380, 670, "100")):
+            fields.append(annotation(pdf, "Widget", (left, y - 5, left + 140, y + 15), line(2, 5, value)))
+        fields.append(annotation(pdf, "Widget", (60, 635, 75, 650), line(3, 3, "x")))
+        for number, field in enumerate(fields):
+            field.FT, field.T = Name.Tx, String(f"f{number}")
+        labels = ((60, 700, "Name"), (320, 700, "Town"), (60, 670, "Date"), (320, 670, "Sum"), (80, 638, "Agreed"))
+        add_page(pdf, "".join(line(*label) for label in labels)).Annots = Array(fields)
+        pdf.Root.AcroForm = Dictionary(Fields=Array(fields))
+
+    (found,) = read(tmp_path / "columns.pdf", draw)
+    assert lines_of(found) == ["Name Ines Town Lund", "Date May Sum 100", "x Agreed"]

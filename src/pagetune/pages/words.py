@@ -324,36 +324,49 @@ def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np
 def merge_words(words: Words, others: Words) -> Words:
     """Words of a page and others that are painted over it (a form's values, notes), in one order of reading.
 
-    A line of the others goes on with the line to its left, if there is one; else it stands below the line above it.
+    A piece of the others goes on with the piece of a line to its left, or stands before the one right of it (a tick of
+    its box), if there is one; else its line stands below the line above it.
     """
     if not words.words or not others.words:
         return words if words.words else others
-    rows = _line_boxes(words)
-    keys = [(float(line), 0, place) for place, line in enumerate(words.lines.tolist())]
-    for number, box in enumerate(_line_boxes(others)):
-        beside = (rows[:, 2] <= box[0] + 1) & (np.abs(rows[:, 1] + rows[:, 3] - box[1] - box[3]) < box[3] - box[1])
+    starts, rows = _pieces(words)
+    stops = [*starts[1:], len(words.words)]
+    firsts = [*_pieces(others)[0], len(others.words)]
+    # Each word's place among those of the page, and its line.
+    keys: list[tuple[float, int, int]] = [(place, 0, place) for place in range(len(words.words))]
+    lines: list[tuple[int, int]] = [(0, line) for line in words.lines.tolist()]
+    for start, stop, box in zip(firsts[:-1], firsts[1:], _pieces(others)[1], strict=True):
+        height, number = box[3] - box[1], int(others.lines[start])
+        level = np.abs(rows[:, 1] + rows[:, 3] - box[1] - box[3]) < height
+        before = np.flatnonzero(level & (rows[:, 2] <= box[0] + 1))
+        after = np.flatnonzero(level & (rows[:, 0] >= box[2] - 1) & (rows[:, 0] <= box[2] + 2 * height))
         above = np.flatnonzero((rows[:, 1] + rows[:, 3]) / 2 >= box[3])
-        if beside.any():
-            line = float(np.flatnonzero(beside)[np.argmax(rows[beside, 2])])
-        else:
-            line = (float(above[np.argmin(rows[above, 1])]) if len(above) else -1.0) + 0.5
-        places = np.flatnonzero(others.lines == number).tolist()
-        keys += [(line, 1 + number, len(words.words) + place) for place in places]
-    order = sorted(range(len(keys)), key=lambda place: keys[place])
-    lines = [keys[place][:2] if keys[place][0] % 1 else keys[place][:1] for place in order]
-    fresh = [one != other for one, other in pairwise(lines)]
-    return (
-        (words + others)
-        .at([keys[place][2] for place in order])
-        ._replace(lines=np.concatenate([[0], np.cumsum(fresh)]).astype(np.int32))
-    )
+        line, at = (1, number), -0.5
+        if len(before):
+            piece = int(before[np.argmax(rows[before, 2])])
+            line, at = (0, int(words.lines[starts[piece]])), stops[piece] - 0.75
+        elif len(after):
+            piece = int(after[np.argmin(rows[after, 0])])
+            line, at = (0, int(words.lines[starts[piece]])), starts[piece] - 0.25
+        elif len(above):
+            piece = int(above[np.argmin(rows[above, 1])])
+            at = int(np.searchsorted(words.lines, words.lines[starts[piece]], side="right")) - 0.5
+        keys += [(at, number, len(keys) + place) for place in range(stop - start)]
+        lines += [line] * (stop - start)
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    fresh = [lines[one] != lines[other] for one, other in pairwise(order)]
+    numbers = np.concatenate([[0], np.cumsum(fresh)]).astype(np.int32)
+    return (words + others).at(order)._replace(lines=numbers)
 
 
-def _line_boxes(words: Words) -> NDArray[np.float32]:
-    """float32 [lines, 4]: the box of each line; lines are numbered from 0 without a gap."""
-    starts = np.flatnonzero(np.r_[True, words.lines[1:] != words.lines[:-1]])
-    low = np.minimum.reduceat(words.boxes[:, :2], starts)
-    return np.concatenate([low, np.maximum.reduceat(words.boxes[:, 2:], starts)], axis=1)
+def _pieces(words: Words) -> tuple[list[int], NDArray[np.float32]]:
+    """The first words of the pieces into which wide gaps part the lines, and the boxes [n, 4] of the pieces."""
+    boxes = words.boxes
+    gap = boxes[1:, 0] - boxes[:-1, 2]
+    wide = np.abs(gap) > np.maximum(boxes[1:, 3] - boxes[1:, 1], boxes[:-1, 3] - boxes[:-1, 1])
+    starts = np.flatnonzero(np.r_[True, wide | (words.lines[1:] != words.lines[:-1])])
+    low = np.minimum.reduceat(boxes[:, :2], starts)
+    return starts.tolist(), np.concatenate([low, np.maximum.reduceat(boxes[:, 2:], starts)], axis=1)
 
 
 def join_cut_words(pages: Sequence[Words]) -> list[Words]:
