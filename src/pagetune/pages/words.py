@@ -119,7 +119,7 @@ def split_words(
         return no_words()
     pairs = boxes_of([index for start, end in spans for index in (start, end - 1)]).reshape(-1, 2, 4)
     boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
-    down, backwards = _written_down(pairs), _written_backwards(words, pairs)
+    down, backwards = _written_down(pairs, spans), _written_backwards(words, pairs)
     keep = np.ones(len(words), bool) if seen_of is None else seen_of(boxes, [start for start, _ in spans])
     keep[keep] = ~_drawn_twice([word for word, kept in zip(words, keep.tolist(), strict=True) if kept], boxes[keep])
     if not keep.all():
@@ -135,10 +135,10 @@ def split_words(
     if turns_of is not None and _look_turned(words, boxes):
         turns = turns_of(starts)
     if down.any():  # A column that is written downwards is read as a line that was turned.
-        turns[(turns == 0) & (down | (2 * down.sum() > len(down)))] = 3
+        turns[(turns == 0) & down] = 3
     if turns.any():
         return _turned(words, boxes, starts, broken, turns, size_of)
-    lines = number_lines(boxes, broken)
+    lines = number_lines(boxes, broken, _leftwards(words))
     found = Words(words, boxes, _sizes(boxes, starts, size_of), lines, _layer(len(words)))
     return _turned_round(found, backwards) if backwards.any() else found
 
@@ -170,13 +170,32 @@ def _cut(token: str) -> list[tuple[int, int]]:
     return [*pairwise(edges)]
 
 
-def _written_down(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """bool [n]: the last character stands right below the first; `pairs` float32 [n, 2, 4] are the boxes of both."""
+def _written_down(pairs: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """bool [n]: the last character stands right below the first; `pairs` float32 [n, 2, 4] are the boxes of both.
+
+    So does a word of one character, or digits side by side, between others of a column, and where most words do, one
+    that stands alone.
+    """
     middle = (pairs[:, :, :2] + pairs[:, :, 2:]) / 2
     across, down = np.abs(middle[:, 1, 0] - middle[:, 0, 0]), middle[:, 0, 1] - middle[:, 1, 1]
     size = pairs[:, 0, 2] - pairs[:, 0, 0]
     # Latin type never does, turned or not; a raised or lowered character is less than a square below its neighbour.
-    return (down > 0.8 * size) & (across < 0.25 * size) & (down > 0.8 * (pairs[:, 0, 3] - pairs[:, 0, 1]))
+    found = (down > 0.8 * size) & (across < 0.25 * size) & (down > 0.8 * (pairs[:, 0, 3] - pairs[:, 0, 1]))
+    if not found.any():
+        return found
+    ends = np.asarray(spans)
+    whole = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
+    last = np.where(found[:, None], pairs[:, 1], whole)[:-1]
+    first = np.where(found[:, None], pairs[:, 0], whole)[1:]
+    apart, em = (last[:, :2] + last[:, 2:] - first[:, :2] - first[:, 2:]) / 2, last[:, 2] - last[:, 0]
+    joined = ends[1:, 0] == ends[:-1, 1]
+    below = joined & (np.abs(apart[:, 0]) < 0.5 * em) & (apart[:, 1] > 0.8 * em) & (apart[:, 1] < 2 * em)
+    found = found | np.r_[False, below] | np.r_[below, False]
+    if 2 * found.sum() > len(found):
+        beside = joined & (np.abs(apart[:, 1]) < 0.5 * em)
+        wide = (whole[:, 2] - whole[:, 0]) > 1.5 * (whole[:, 3] - whole[:, 1])
+        found |= ~(wide | np.r_[False, beside] | np.r_[beside, False])
+    return found
 
 
 def _written_backwards(words: Sequence[str], pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -190,6 +209,12 @@ def _written_backwards(words: Sequence[str], pairs: NDArray[np.float32]) -> NDAr
         word = words[place]
         found[place] = not word.isascii() and len(_RIGHT_TO_LEFT.findall(word)) > 1
     return found
+
+
+def _leftwards(words: Sequence[str]) -> NDArray[np.bool_]:
+    """bool [n]: the word is of a script that is written from right to left; all are where most are."""
+    found = np.asarray([not word.isascii() and _RIGHT_TO_LEFT.search(word) is not None for word in words], bool)
+    return found | (2 * int(found.sum()) > len(words))
 
 
 def _turned_round(found: Words, backwards: NDArray[np.bool_]) -> Words:
@@ -252,7 +277,7 @@ def _turned(
     for turn in np.unique(turns).tolist():
         own = np.flatnonzero(turns == turn)
         upright = Frame(0, 0, 0, 0, turn).shown(boxes[own])
-        numbers = number_lines(upright, broken[own])
+        numbers = number_lines(upright, broken[own], _leftwards([words[place] for place in own.tolist()]))
         if turn:
             numbers, sequence = _from_the_top(upright, numbers)
             own, upright = own[sequence], upright[sequence]
@@ -301,11 +326,16 @@ def _sizes(boxes: NDArray[np.float32], starts: Sequence[int], size_of: Callable[
     return sizes[group]
 
 
-def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.int32]:
+def number_lines(
+    boxes: NDArray[np.float32],
+    broken: Sequence[bool] | NDArray[np.bool_],
+    leftwards: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32]:
     """The line of each word, counted from 0: `broken` is the text layer's own opinion, the boxes correct it.
 
     A break inside one printed line (a superscript, a change of font) is undone; a jump that the layer has not marked
-    (down the page, or back to its left) becomes one.
+    (down the page, or back to its left) becomes one. Beside words that are written from right to left, `leftwards`, a
+    jump to the left is none.
     """
     before, after = boxes[:-1], boxes[1:]
     heights = boxes[:, 3] - boxes[:, 1]
@@ -317,7 +347,13 @@ def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np
     flat = upright[:-1] | upright[1:]
     marked = np.asarray(broken[1:], bool)
     undone = (share >= 0.5) & (gap >= -0.2 * em) & (gap < em)
-    jump = flat & ((share < 0.3) | (after[:, 0] < before[:, 0] - 0.5 * em))
+    back = after[:, 0] < before[:, 0] - 0.5 * em
+    if leftwards is not None and leftwards.any():
+        level = (share >= 0.5) & (leftwards[:-1] | leftwards[1:])
+        beside = before[:, 0] - after[:, 2]
+        undone |= level & (beside >= -0.2 * em) & (beside < em)
+        back &= ~level
+    jump = flat & ((share < 0.3) | back)
     return np.concatenate([[0], np.cumsum((marked & ~undone) | jump)]).astype(np.int32)
 
 
