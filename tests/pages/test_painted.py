@@ -142,6 +142,18 @@ def test_of_many_layers_in_one_place_those_that_are_on_are_read(tmp_path):
     assert lines_of(found) == [f"words of L{number}" for number in range(0, 24, 2)]
 
 
+def test_pale_type_over_a_photograph_that_is_bright_in_places_is_read(tmp_path):
+    def striped(pdf):
+        made = pdf.make_stream(bytes(60 if column % 4 < 1 else 255 for _ in range(64) for column in range(64)))
+        made.Type, made.Subtype, made.Width, made.Height = Name.XObject, Name.Image, 64, 64
+        made.ColorSpace, made.BitsPerComponent = Name.DeviceGray, 8
+        return made
+
+    caption = "q 500 0 0 300 40 300 cm /I Do Q 1 g " + line(60, 400, "Caption overlooking striped photographs") + "0 g "
+    found = one(tmp_path, prose() + caption, XObject=lambda pdf: Dictionary(I=striped(pdf)))
+    assert lines_of(found) == [*SEEN, "Caption overlooking striped photographs"]
+
+
 def test_type_that_is_clipped_away_is_not_read(tmp_path):
     clipped = "q 60 600 60 20 re W n\n" + line(300, 605, "outside the clip") + "Q\n"
     kept = "q 60 600 300 20 re W n\n" + line(62, 605, "inside the clip") + "Q\n"

@@ -57,6 +57,9 @@ _CHANGED = 12
 """Of 255: as much darker or lighter is ink."""
 _SEEN_SHARE = 0.3
 """Of a word's ink: as much must be seen on the page."""
+_PALE_SHARE = 0.1
+"""The same of pale type: on paper nothing of it is seen, and over the bright half of a photograph it is read still."""
+_PALE_GROUP = " pale"
 _DEEPEST = 4
 _FAR = 1e6
 """Points: no page is as large."""
@@ -133,7 +136,7 @@ class Painted:
                 elif layer is not None:
                     found.texts[item] = layer
                 elif _is_pale(item) or _clipped_away(item):
-                    found.texts[item] = " pale"
+                    found.texts[item] = _PALE_GROUP
             elif kind == raw.FPDF_PAGEOBJ_FORM:
                 group = layer or f" form {order}"
                 found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
@@ -184,7 +187,8 @@ class Painted:
             for place in np.flatnonzero(members).tolist():
                 window = _window(boxes[place], scale, size)
                 painted = int(ink[window].sum())
-                hidden[place] = not painted or changed[window].sum() < _SEEN_SHARE * painted
+                share = _PALE_SHARE if groups[place] == _PALE_GROUP else _SEEN_SHARE
+                hidden[place] = not painted or changed[window].sum() < share * painted
             # Of two in one place either is unseen because of the other: the second is looked at without the first.
             gone |= _none_of(owners, hidden, members)
         return hidden
