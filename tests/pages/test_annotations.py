@@ -112,3 +112,36 @@ def test_reading_its_notes_leaves_the_picture_of_a_page_as_it_was(tmp_path):
         assert page.render(300, 424).tobytes() == before
     with file.page(0) as page:
         assert page.render(300, 424).tobytes() == before
+
+
+def test_notes_are_read_as_a_screen_shows_them(tmp_path):
+    """One that is not for the screen is not painted there, and one without an appearance is given one."""
+
+    def draw(pdf):
+        kept = annotation(pdf, "Stamp", (60, 600, 260, 620), line(2, 4, "kept note"))
+        away = annotation(pdf, "Stamp", (60, 560, 260, 580), line(2, 4, "printed note"))
+        away.F = 32
+        unknown = annotation(pdf, "Stamp", (60, 520, 260, 540), line(2, 4, "stamped note"))
+        unknown.F = 1
+        bare = annotation(pdf, "FreeText", (60, 480, 260, 500), Contents=String("typed note"))
+        bare.DA = String("/Helv 12 Tf 0 g")
+        add_page(pdf, prose()).Annots = Array([kept, away, unknown, bare])
+
+    (found,) = read(tmp_path / "notes.pdf", draw)
+    assert lines_of(found) == [*PROSE, "kept note", "stamped note", "typed note"]
+
+
+def test_values_stand_behind_their_own_labels_in_a_form_of_two_columns_and_ticks_before_theirs(tmp_path):
+    def draw(pdf):
+        fields = []
+        for left, y, value in ((120, 700, "Ines"), (380, 700, "Lund"), (120, 670, "May"), (380, 670, "100")):
+            fields.append(annotation(pdf, "Widget", (left, y - 5, left + 140, y + 15), line(2, 5, value)))
+        fields.append(annotation(pdf, "Widget", (60, 635, 75, 650), line(3, 3, "x")))
+        for number, field in enumerate(fields):
+            field.FT, field.T = Name.Tx, String(f"f{number}")
+        labels = ((60, 700, "Name"), (320, 700, "Town"), (60, 670, "Date"), (320, 670, "Sum"), (80, 638, "Agreed"))
+        add_page(pdf, "".join(line(*label) for label in labels)).Annots = Array(fields)
+        pdf.Root.AcroForm = Dictionary(Fields=Array(fields))
+
+    (found,) = read(tmp_path / "columns.pdf", draw)
+    assert lines_of(found) == ["Name Ines Town Lund", "Date May Sum 100", "x Agreed"]

@@ -2,10 +2,11 @@
 
 import pikepdf
 import pytest
-from drawn_pdfs import PROSE, add_page, form, layers, line, lines_of, picture, prose, read
+from drawn_pdfs import PROSE, add_page, font, form, layers, line, lines_of, picture, prose, read
 from pikepdf import Array, Dictionary, Name
 
 SEEN = list(PROSE)
+LARGE = ["HEAT", "LIFT", "MILE", "FELT", "TIME", "HILL", "LIME"]
 
 
 def one(path, content, **resources):
@@ -90,6 +91,74 @@ def test_pale_type_is_read_on_a_dark_ground_alone(tmp_path):
     pale = "1 1 1 rg\n" + line(60, 600, "white words") + "0 g\n"
     assert lines_of(one(tmp_path, pale + prose())) == SEEN
     assert "white words" in lines_of(one(tmp_path, "0 0 0.6 rg 0 590 595 40 re f\n" + pale + prose()))
+
+
+@pytest.mark.parametrize(
+    "before",
+    ["1 g {}0 g", "BT 3 Tr ET {}BT 0 Tr ET", "{}1 g 50 490 500 30 re f 0 g", "1 1 1 RG 3 w 1 g 2 Tr {}0 g 0 Tr"],
+    ids=["white", "unpainted", "covered", "halo"],
+)
+def test_words_that_are_painted_over_unseen_ones_of_the_same_place_are_read(tmp_path, before):
+    """pdfium reads the first of them alone."""
+    twin = line(60, 500, "Sum of 240 crowns")
+    found = one(tmp_path, prose() + before.format(twin) + "\n" + twin)
+    assert lines_of(found) == [*SEEN, "Sum of 240 crowns"]
+    assert not found.left_out
+
+
+@pytest.mark.parametrize("first", ["A", "B"])
+def test_the_same_words_of_two_layers_are_read_once_where_one_of_them_is_on(tmp_path, first):
+    def draw(pdf):
+        shown, hidden = layers(pdf, on="English", off="German")
+        second = "B" if first == "A" else "A"
+        content = "".join(f"/OC /{name} BDC\n{line(60, 600, '240 V supply')}EMC\n" for name in (first, second))
+        add_page(pdf, prose() + content).Resources.Properties = Dictionary(A=shown, B=hidden)
+
+    (found,) = read(tmp_path / "layers.pdf", draw)
+    assert lines_of(found) == [*SEEN, "240 V supply"]
+
+
+def test_the_same_words_of_two_layers_that_are_on_do_not_hide_each_other(tmp_path):
+    def draw(pdf):
+        members = [pdf.make_indirect(Dictionary(Type=Name.OCG, Name=name)) for name in ("one", "two")]
+        pdf.Root.OCProperties = Dictionary(OCGs=Array(members), D=Dictionary(ON=Array(members)))
+        # So far apart in the file that pdfium reads both, and so large that edges drawn twice are no matter.
+        rows = "".join(line(40, 760 - 90 * number, row, size=80, name="F2") for number, row in enumerate(LARGE))
+        content = "".join(f"/OC /{name} BDC\n{rows}EMC\n" for name in "AB")
+        page = add_page(pdf, content, Fonts={"/F2": font(pdf, "Helvetica-Bold")})
+        page.Resources.Properties = Dictionary(A=members[0], B=members[1])
+
+    (found,) = read(tmp_path / "layers.pdf", draw)
+    assert lines_of(found) == LARGE
+
+
+def test_of_many_layers_in_one_place_those_that_are_on_are_read(tmp_path):
+    def draw(pdf):
+        names = [f"L{number}" for number in range(24)]
+        members = [pdf.make_indirect(Dictionary(Type=Name.OCG, Name=name)) for name in names]
+        state = Dictionary(ON=Array(members[::2]), OFF=Array(members[1::2]))
+        pdf.Root.OCProperties = Dictionary(OCGs=Array(members), D=state)
+        content = "".join(
+            f"/OC /{name} BDC\n{line(60, 700 - 20 * (at // 2), f'words of {name}')}EMC\n"
+            for at, name in enumerate(names)
+        )
+        properties = {f"/{name}": member for name, member in zip(names, members, strict=True)}
+        add_page(pdf, content).Resources.Properties = Dictionary(properties)
+
+    (found,) = read(tmp_path / "layers.pdf", draw)
+    assert lines_of(found) == [f"words of L{number}" for number in range(0, 24, 2)]
+
+
+def test_pale_type_over_a_photograph_that_is_bright_in_places_is_read(tmp_path):
+    def striped(pdf):
+        made = pdf.make_stream(bytes(60 if column % 4 < 1 else 255 for _ in range(64) for column in range(64)))
+        made.Type, made.Subtype, made.Width, made.Height = Name.XObject, Name.Image, 64, 64
+        made.ColorSpace, made.BitsPerComponent = Name.DeviceGray, 8
+        return made
+
+    caption = "q 500 0 0 300 40 300 cm /I Do Q 1 g " + line(60, 400, "Caption overlooking striped photographs") + "0 g "
+    found = one(tmp_path, prose() + caption, XObject=lambda pdf: Dictionary(I=striped(pdf)))
+    assert lines_of(found) == [*SEEN, "Caption overlooking striped photographs"]
 
 
 def test_type_that_is_clipped_away_is_not_read(tmp_path):

@@ -112,3 +112,14 @@ def test_spaces_between_letters_that_stand_together_are_no_spaces(tmp_path):
 
     (found,) = read(tmp_path / "steps.pdf", draw)
     assert lines_of(found) == ["openright draft", "W I D E type stays apart"]
+
+
+def test_a_page_full_of_signs_like_accents_is_read_as_it_stands_and_soon(tmp_path):
+    import time
+
+    rows = ["a^b x~y `q` e^x " * 10] * 160
+    content = "".join(line(20, 830 - 5 * number, row, size=5) for number, row in enumerate(rows))
+    started = time.perf_counter()
+    (found,) = read(tmp_path / "signs.pdf", lambda pdf: add_page(pdf, content))
+    assert time.perf_counter() - started < 20
+    assert lines_of(found) == [" ".join(row.split()) for row in rows]

@@ -69,3 +69,26 @@ def test_columns_that_are_written_downwards_are_lines(tmp_path, backwards):
     with file.page(0) as opened:
         found = opened.text()
     assert ["".join(row.split()) for row in lines_of(found)] == columns
+
+
+def test_single_characters_stay_in_their_columns_and_a_title_across_stays_a_line(tmp_path):
+    from reportlab.pdfbase import pdfmetrics
+    from reportlab.pdfbase.cidfonts import UnicodeCIDFont
+    from reportlab.pdfgen import canvas
+
+    from pagetune.pages.pdf import PdfFile
+
+    pdfmetrics.registerFont(UnicodeCIDFont("HeiseiMin-W3"))
+    path = tmp_path / "columns.pdf"
+    page = canvas.Canvas(str(path), pagesize=(WIDTH, HEIGHT))
+    page.setFont("HeiseiMin-W3", 14)
+    page.drawString(60, 800, "横書きの題名はここに")
+    columns = ["取引を取り消すには記録を選ぶ", ["昭", "和", "12", "年", *"に始まった事業"]]
+    for number, column in enumerate(columns):
+        for place, characters in enumerate(column):
+            page.drawString(500 - 24 * number, 760 - 15 * place, characters)
+    page.save()
+    file = PdfFile(path)
+    with file.page(0) as opened:
+        found = ["".join(row.split()) for row in lines_of(opened.text())]
+    assert found == ["横書きの題名はここに", columns[0], "昭和12年に始まった事業"]

@@ -111,3 +111,21 @@ def test_packed_words_come_back_the_same(text):
     assert back.words == words.words
     for mine, theirs in zip(words[1:], back[1:], strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+def test_words_from_right_to_left_are_one_line_numbers_and_other_scripts_between_them_too():
+    words = ["שלום", "עולם", "240", "abc", "סוף"]
+    text = " ".join(words) + "\r\nשוב"
+    lefts = {0: 400.0, 5: 360.0, 10: 330.0, 14: 300.0, 18: 270.0, 23: 410.0}
+
+    def boxes_of(indices):
+        boxes = []
+        for index in indices:
+            start = max(at for at in lefts if at <= index)
+            left = lefts[start] + 20 - 6 * (index - start)
+            boxes.append((left, 676.0, left + 6, 690.0) if start == 23 else (left, 700.0, left + 6, 714.0))
+        return np.asarray(boxes, np.float32)
+
+    found = split_words(text, boxes_of, lambda _: 12.0)
+    assert found.words == [*words, "שוב"]
+    assert found.lines.tolist() == [0, 0, 0, 0, 0, 1]

@@ -50,6 +50,7 @@ class FlattenedDocument:
         content = raw.FPDFPage_CountObjects(page)
         with suppress(pypdfium2.PdfiumError):
             first = self._document.get_page(index)
+            _as_on_a_screen(first.raw)
             done = raw.FPDFPage_Flatten(first.raw, raw.FLAT_NORMALDISPLAY)
             first.close()
             if done == raw.FLATTEN_SUCCESS:
@@ -73,6 +74,28 @@ class FlattenedDocument:
         """Close it, if it was opened."""
         if "_document" in self.__dict__:
             self.__dict__.pop("_document").close()
+
+
+def _as_on_a_screen(page: Any) -> None:
+    """Give a page's annotations the flags and the appearances with which they are painted, before they are flattened.
+
+    pdfium paints annotations that only unknown kinds are invisible for, and none that are not for the screen, but
+    flattens the others; and it makes an appearance for a note that has none when it first paints it.
+    """
+    for index in range(min(raw.FPDFPage_GetAnnotCount(page), _MOST)):
+        annotation = raw.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        flags = raw.FPDFAnnot_GetFlags(annotation)
+        wanted = flags & ~raw.FPDF_ANNOT_FLAG_INVISIBLE
+        if flags & raw.FPDF_ANNOT_FLAG_NOVIEW:
+            wanted |= raw.FPDF_ANNOT_FLAG_HIDDEN
+        if wanted != flags:
+            raw.FPDFAnnot_SetFlags(annotation, wanted)
+        raw.FPDFPage_CloseAnnot(annotation)
+    bitmap = raw.FPDFBitmap_Create(1, 1, 0)
+    raw.FPDF_RenderPageBitmap(bitmap, page, 0, 0, 1, 1, 0, raw.FPDF_ANNOT)
+    raw.FPDFBitmap_Destroy(bitmap)
 
 
 def _annotations(page: Any) -> tuple[int, NDArray[np.float32]]:

@@ -10,8 +10,8 @@ it paints alone is changed by leaving it out.
 from __future__ import annotations
 
 import ctypes
-from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +32,7 @@ _marks = loose(raw.FPDFPageObj_CountMarks, _I, _P)
 _mode = loose(raw.FPDFTextObj_GetTextRenderMode, _I, _P)
 _fill = loose(raw.FPDFPageObj_GetFillColor, _I, _P, _P, _P, _P, _P)
 _draw_mode = loose(raw.FPDFPath_GetDrawMode, _I, _P, _P, _P)
+_set_active = loose(raw.FPDFPageObj_SetIsActive, _I, _P, _I)
 _form_count = loose(raw.FPDFFormObj_CountObjects, _I, _P)
 _form_get = loose(raw.FPDFFormObj_GetObject, _P, _P, ctypes.c_ulong)
 _clip = loose(raw.FPDFPageObj_GetClipPath, _P, _P)
@@ -41,6 +42,8 @@ _MOST = 20_000
 """Objects of a page that are looked at."""
 _MOST_LAYERS = 8
 """Groups that are looked at one by one; what is left is looked at together."""
+_MOST_ASKED = 100
+"""Groups that are asked whether they paint anything."""
 _PALE = 240
 """Of 255: type with no darker channel is looked at."""
 _FILLED = 0.5
@@ -48,13 +51,21 @@ _FILLED = 0.5
 _THIN = 3.0
 """Points: what is drawn over text and is no higher is a rule."""
 _LONG_SIDE = 800
+_AT_ONCE = 1 << 18
+"""Pairs of a text and what may lie over it that are compared at once."""
 _GREY = 128
 """The paper on which ink of any colour shows."""
 _CHANGED = 12
 """Of 255: as much darker or lighter is ink."""
 _SEEN_SHARE = 0.3
 """Of a word's ink: as much must be seen on the page."""
+_PALE_SHARE = 0.1
+"""The same of pale type: on paper nothing of it is seen, and over the bright half of a photograph it is read still."""
+_PALE_GROUP = " pale"
 _DEEPEST = 4
+_FAR = 1e6
+"""Points: no page is as large."""
+UNSEEN = "not painted, or under something drawn later"
 
 
 @dataclass
@@ -71,14 +82,18 @@ class Suspects:
 
 
 class Painted:
-    """What of an open page's text is painted. `page`: pdfium's handle; `left_out` counts words by the reason."""
+    """What of an open page's text is painted. `page`: pdfium's handle; `without`: its texts that are known to be
+    unseen; `left_out` counts words by the reason."""
 
-    def __init__(self, page: Any, frame: Frame, width: float, height: float) -> None:
+    def __init__(self, page: Any, frame: Frame, width: float, height: float, without: Collection[int] = ()) -> None:
+        self._without = frozenset(without)
         self._page, self._address = page, address_of(page)
         self._frame, self._width, self._height = frame, width, height
         self.left_out: Counter[str] = Counter()
         self.covered = False
         """Most words lie under a picture that covers the page: they are its hidden layer."""
+        self.unseen: list[int] = []
+        """Text objects of which no word is seen, and their likes in the same places."""
 
     def seen(self, layer: TextLayer, boxes: NDArray[np.float32], starts: Sequence[int]) -> NDArray[np.bool_]:
         """bool [n]: which words are seen, of their boxes [n, 4] on the page as shown and their first indices."""
@@ -91,7 +106,7 @@ class Painted:
         owners = layer.objects(starts)
         unpainted = np.asarray([owner in suspects.unpainted for owner in owners.tolist()])
         groups = np.asarray([suspects.texts.get(owner, "") for owner in owners.tolist()])
-        hidden = self._unseen(suspects, groups, boxes)
+        hidden = self._unseen(suspects, groups, owners, boxes)
         pictures = self._frame.shown(np.asarray(suspects.pictures, np.float32).reshape(-1, 4))
         filled = covered_share(pictures, self._width, self._height) >= _FILLED
         over = inside_of(boxes, pictures) & filled
@@ -102,7 +117,9 @@ class Painted:
             layered[:] = False
             hidden[:] = False
         lost = hidden | (layered & ~over)
-        self.left_out["not painted, or under something drawn later"] += int((lost & inside).sum())
+        self.left_out[UNSEEN] += int((lost & inside).sum())
+        whole = _none_of(owners, lost, np.ones(len(lost), bool))
+        self.unseen = [*(whole & suspects.unpainted), *_with_likes(whole, suspects.texts)]
         return inside & ~lost
 
     def _suspects(self) -> Suspects:
@@ -123,7 +140,7 @@ class Painted:
                 elif layer is not None:
                     found.texts[item] = layer
                 elif _is_pale(item) or _clipped_away(item):
-                    found.texts[item] = " pale"
+                    found.texts[item] = _PALE_GROUP
             elif kind == raw.FPDF_PAGEOBJ_FORM:
                 group = layer or f" form {order}"
                 found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
@@ -137,7 +154,9 @@ class Painted:
                 found.texts.setdefault(item, " covered")
         return found
 
-    def _unseen(self, suspects: Suspects, groups: NDArray[Any], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
+    def _unseen(
+        self, suspects: Suspects, groups: NDArray[Any], owners: NDArray[np.int64], boxes: NDArray[np.float32]
+    ) -> NDArray[np.bool_]:
         """bool [n]: words of a group of suspects that the page looks the same without."""
         hidden = np.zeros(len(boxes), bool)
         if not (groups != "").any():
@@ -146,19 +165,33 @@ class Painted:
         scale = size[0] / self._width
         whole = self._render(size, 255)
         leaves = list(leaves_of(self._page))
-        for names in _bundles(dict.fromkeys(suspects.texts.values())):
-            members = np.flatnonzero(np.isin(groups, names))
-            if not len(members):
-                continue
-            holders = {item for item, name in suspects.texts.items() if name in names}
+
+        def ink_of(holders: Collection[int]) -> NDArray[np.bool_]:
             with switched_off([item for item in leaves if item not in holders]):
-                ink = np.abs(self._render(size, _GREY) - _GREY) > _CHANGED
-            with switched_off(holders):
+                return np.abs(self._render(size, _GREY) - _GREY) > _CHANGED
+
+        holders_of: dict[str, set[int]] = defaultdict(set)
+        for item, name in suspects.texts.items():
+            holders_of[name].add(item)
+        present = [name for name in holders_of if (groups == name).any()]
+        if len(present) > _MOST_LAYERS:  # Layers that are off paint nothing alone; so fewer are left to be told apart.
+            empty = [name for name in present[:_MOST_ASKED] if not ink_of(holders_of[name]).any()]
+            hidden |= np.isin(groups, empty)
+            present = [name for name in present if name not in empty]
+        gone = set(self._without)
+        for names in _bundles(present):
+            holders = set[int]().union(*(holders_of[name] for name in names))
+            ink = ink_of(holders)
+            with switched_off(holders | gone):
                 changed = ink & (np.abs(self._render(size, 255) - whole) > _CHANGED // 2)
-            for place in members.tolist():
+            members = np.isin(groups, names)
+            for place in np.flatnonzero(members).tolist():
                 window = _window(boxes[place], scale, size)
                 painted = int(ink[window].sum())
-                hidden[place] = not painted or changed[window].sum() < _SEEN_SHARE * painted
+                share = _PALE_SHARE if groups[place] == _PALE_GROUP else _SEEN_SHARE
+                hidden[place] = not painted or changed[window].sum() < share * painted
+            # Of two in one place either is unseen because of the other: the second is looked at without the first.
+            gone |= _none_of(owners, hidden, members)
         return hidden
 
     def _render(self, size: tuple[int, int], paper: int) -> NDArray[np.int16]:
@@ -182,14 +215,35 @@ def objects_of(page: Any) -> list[int]:
 @contextmanager
 def switched_off(items: Collection[int]) -> Iterator[None]:
     """Objects switched off: neither painted nor read."""
-    handles = [ctypes.cast(item, raw.FPDF_PAGEOBJECT) for item in items]
-    for handle in handles:
-        raw.FPDFPageObj_SetIsActive(handle, False)
+    for item in items:
+        _set_active(item, False)
     try:
         yield
     finally:
-        for handle in handles:
-            raw.FPDFPageObj_SetIsActive(handle, True)
+        for item in items:
+            _set_active(item, True)
+
+
+@contextmanager
+def out_of_the_way(items: Collection[int]) -> Iterator[None]:
+    """Objects switched off, and texts moved off the page: pdfium compares a text with the ones before it even where
+    these are off, and leaves it out if it is the same in the same place."""
+    texts = [ctypes.cast(item, raw.FPDF_PAGEOBJECT) for item in items if _kind(item) == raw.FPDF_PAGEOBJ_TEXT]
+    places = [raw.FS_MATRIX() for _ in texts]
+    for text, place in zip(texts, places, strict=True):
+        raw.FPDFPageObj_GetMatrix(text, place)
+        raw.FPDFPageObj_SetMatrix(text, raw.FS_MATRIX(place.a, place.b, place.c, place.d, _FAR, _FAR))
+    try:
+        with switched_off(items):
+            yield
+    finally:
+        for text, place in zip(texts, places, strict=True):
+            raw.FPDFPageObj_SetMatrix(text, place)
+
+
+def _none_of(owners: NDArray[np.int64], unseen: NDArray[np.bool_], among: NDArray[np.bool_]) -> set[int]:
+    """The objects of which, among these words, none is seen."""
+    return {*owners[among & unseen].tolist()} - {*owners[among & ~unseen].tolist(), 0}
 
 
 def _bundles(groups: Collection[str]) -> list[list[str]]:
@@ -275,18 +329,37 @@ def leaves_of(holder: Any, depth: int = 0) -> Iterator[int]:
             yield item
 
 
+def _with_likes(unseen: Collection[int], groups: Mapping[int, str]) -> Iterator[int]:
+    """These text objects, and those of their groups that lie in their places: a halo is drawn many times."""
+    for group in {groups[item] for item in unseen if item in groups}:
+        items = [item for item, name in groups.items() if name == group]
+        boxes = np.asarray([_box(item) or (0, 0, 0, 0) for item in items], np.float32)
+        near = np.zeros(len(items), bool)
+        for box in boxes[[item in unseen for item in items]]:
+            near |= np.abs(boxes - box).max(1) <= 0.25 * (box[3] - box[1])
+        yield from (item for item, own in zip(items, near.tolist(), strict=True) if own)
+
+
 def _covered(
     texts: Sequence[tuple[int, int]], covers: Sequence[tuple[int, tuple[float, float, float, float]]]
 ) -> Iterator[int]:
     """The text objects of which a part lies under something that is drawn later; all are in the order of drawing."""
     if not texts or not covers:
         return
-    orders = np.asarray([order for order, _ in texts])
+    orders = np.asarray([order for order, _ in texts])[:, None]
     boxes = np.asarray([_box(item) or (0, 0, 0, 0) for _, item in texts], np.float32)
+    later, areas = np.asarray([order for order, _ in covers]), np.asarray([box for _, box in covers], np.float32)
     under = np.zeros(len(texts), bool)
-    for order, (left, bottom, right, top) in covers:
-        lower = np.minimum(boxes[:, 3], top) - np.maximum(boxes[:, 1], bottom) > 0.5 * (boxes[:, 3] - boxes[:, 1])
-        under |= lower & (orders < order) & (np.minimum(boxes[:, 2], right) - np.maximum(boxes[:, 0], left) > 1)
+    place = 0
+    while place < len(covers) and not under.all():
+        left = np.flatnonzero(~under)  # Those that are known to lie under something need not be asked again.
+        part = slice(place, place + max(1, _AT_ONCE // len(left)))
+        place = part.stop
+        x0, y0, x1, y1 = (side[:, None] for side in boxes[left].T)
+        left_of, below, right_of, above = areas[part].T
+        lower = np.minimum(y1, above) - np.maximum(y0, below) > 0.5 * (y1 - y0)
+        lower &= (orders[left] < later[part]) & (np.minimum(x1, right_of) - np.maximum(x0, left_of) > 1)
+        under[left] = lower.any(1)
     yield from (item for (_, item), own in zip(texts, under.tolist(), strict=True) if own)
 
 

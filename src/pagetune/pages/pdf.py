@@ -23,7 +23,7 @@ from pagetune.pages.geometry import Frame, covered_share
 from pagetune.pages.glyph_names import GlyphNames
 from pagetune.pages.layer import TextLayer, font_name
 from pagetune.pages.marks import Marks, collect
-from pagetune.pages.painted import Painted, inside_of, leaves_of, objects_of, switched_off
+from pagetune.pages.painted import UNSEEN, Painted, inside_of, leaves_of, objects_of, out_of_the_way
 from pagetune.pages.placeholders import stand_in
 from pagetune.pages.repair import GlyphNamer, repair
 from pagetune.pages.substitute import substitute
@@ -33,6 +33,8 @@ from pagetune.records import SOURCES
 MAX_BOOKMARKS = 20_000
 _METADATA = ("Title", "Author", "Subject", "Keywords", "Creator", "Producer", "CreationDate", "ModDate")
 _MAX_OBJECTS = 4000
+_READINGS = 3
+"""Times that a page is read, each without what the ones before found unseen."""
 _CIPHER = re.compile(rb"/CFM\s*/(\w+)")
 _CIPHERS = {b"V2", b"AESV2", b"AESV3"}
 
@@ -151,10 +153,24 @@ class PdfPage:
 
     def _read(self, page: Any, left_out: Sequence[int]) -> PageText:
         """The text of a page (pdfium's handle) without these of its objects, which are painted all the same."""
-        with switched_off(left_out):
+        first, unseen = self._read_once(page, left_out, [])
+        found, known = first, list[int]()
+        for _ in range(_READINGS - 1):
+            if not unseen:
+                break
+            # Of the same words drawn twice in one place pdfium reads the first ones alone, which may be the unseen
+            # ones, and unseen words between others part or join these. So the page is read again without them.
+            known += unseen
+            found, unseen = self._read_once(page, left_out, known)
+        gained = len(found.words.words) - len(first.words.words)
+        return found._replace(left_out=+Counter({**first.left_out, UNSEEN: first.left_out[UNSEEN] - max(0, gained)}))
+
+    def _read_once(self, page: Any, left_out: Sequence[int], known: Sequence[int]) -> tuple[PageText, list[int]]:
+        """The same without the text objects that are known to be unseen, and what else a reader sees nothing of."""
+        with out_of_the_way([*left_out, *known]):
             layer = TextLayer(page, self.frame)
         try:
-            painted = Painted(page, self.frame, self.width, self.height)
+            painted = Painted(page, self.frame, self.width, self.height, known)
             found = repair(layer, self._glyph_names)
             words = split_words(
                 found.text,
@@ -166,7 +182,8 @@ class PdfPage:
             )
             text = " ".join(words.words) if painted.left_out.total() else found.text
             shown = not painted.covered and layer.painted()
-            return PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page))
+            read = PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page))
+            return read, painted.unseen
         finally:
             layer.close()
 

@@ -123,12 +123,16 @@ def _accented(layer: TextLayer, text: str) -> str:
     if not letters:
         return text
     own, others = layer.boxes(accents), layer.boxes(letters)
+    rows = np.argsort(others[:, 1], kind="stable")
+    foot, tallest = others[rows, 1], float((others[:, 3] - others[:, 1]).max())
     characters = list(text)
     for at, box in zip(accents, own, strict=True):
-        place = int(np.argmax(_overlap(box, others)))
-        letter = letters[place]
-        if _overlap(box, others[place : place + 1])[0] < 0.6 or text[at] == NO_CHARACTER:
+        # Only letters that reach up to the accent and begin below its top.
+        near = np.sort(rows[np.searchsorted(foot, box[1] - tallest) : np.searchsorted(foot, box[3])])
+        shares = _overlap(box, others[near])
+        if not len(near) or shares.max() < 0.6 or text[at] == NO_CHARACTER:
             continue
+        letter = letters[near[int(np.argmax(shares))]]
         whole = unicodedata.normalize("NFC", _DOTLESS.get(characters[letter], characters[letter]) + _ACCENTS[text[at]])
         if len(whole) == 1:
             characters[letter], characters[at] = whole, NO_CHARACTER

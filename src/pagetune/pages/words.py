@@ -119,7 +119,7 @@ def split_words(
         return no_words()
     pairs = boxes_of([index for start, end in spans for index in (start, end - 1)]).reshape(-1, 2, 4)
     boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
-    down, backwards = _written_down(pairs), _written_backwards(words, pairs)
+    down, backwards = _written_down(pairs, spans), _written_backwards(words, pairs)
     keep = np.ones(len(words), bool) if seen_of is None else seen_of(boxes, [start for start, _ in spans])
     keep[keep] = ~_drawn_twice([word for word, kept in zip(words, keep.tolist(), strict=True) if kept], boxes[keep])
     if not keep.all():
@@ -135,10 +135,10 @@ def split_words(
     if turns_of is not None and _look_turned(words, boxes):
         turns = turns_of(starts)
     if down.any():  # A column that is written downwards is read as a line that was turned.
-        turns[(turns == 0) & (down | (2 * down.sum() > len(down)))] = 3
+        turns[(turns == 0) & down] = 3
     if turns.any():
         return _turned(words, boxes, starts, broken, turns, size_of)
-    lines = number_lines(boxes, broken)
+    lines = number_lines(boxes, broken, _leftwards(words))
     found = Words(words, boxes, _sizes(boxes, starts, size_of), lines, _layer(len(words)))
     return _turned_round(found, backwards) if backwards.any() else found
 
@@ -170,13 +170,32 @@ def _cut(token: str) -> list[tuple[int, int]]:
     return [*pairwise(edges)]
 
 
-def _written_down(pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """bool [n]: the last character stands right below the first; `pairs` float32 [n, 2, 4] are the boxes of both."""
+def _written_down(pairs: NDArray[np.float32], spans: Sequence[tuple[int, int]]) -> NDArray[np.bool_]:
+    """bool [n]: the last character stands right below the first; `pairs` float32 [n, 2, 4] are the boxes of both.
+
+    So does a word of one character, or digits side by side, between others of a column, and where most words do, one
+    that stands alone.
+    """
     middle = (pairs[:, :, :2] + pairs[:, :, 2:]) / 2
     across, down = np.abs(middle[:, 1, 0] - middle[:, 0, 0]), middle[:, 0, 1] - middle[:, 1, 1]
     size = pairs[:, 0, 2] - pairs[:, 0, 0]
     # Latin type never does, turned or not; a raised or lowered character is less than a square below its neighbour.
-    return (down > 0.8 * size) & (across < 0.25 * size) & (down > 0.8 * (pairs[:, 0, 3] - pairs[:, 0, 1]))
+    found = (down > 0.8 * size) & (across < 0.25 * size) & (down > 0.8 * (pairs[:, 0, 3] - pairs[:, 0, 1]))
+    if not found.any():
+        return found
+    ends = np.asarray(spans)
+    whole = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
+    last = np.where(found[:, None], pairs[:, 1], whole)[:-1]
+    first = np.where(found[:, None], pairs[:, 0], whole)[1:]
+    apart, em = (last[:, :2] + last[:, 2:] - first[:, :2] - first[:, 2:]) / 2, last[:, 2] - last[:, 0]
+    joined = ends[1:, 0] == ends[:-1, 1]
+    below = joined & (np.abs(apart[:, 0]) < 0.5 * em) & (apart[:, 1] > 0.8 * em) & (apart[:, 1] < 2 * em)
+    found = found | np.r_[False, below] | np.r_[below, False]
+    if 2 * found.sum() > len(found):
+        beside = joined & (np.abs(apart[:, 1]) < 0.5 * em)
+        wide = (whole[:, 2] - whole[:, 0]) > 1.5 * (whole[:, 3] - whole[:, 1])
+        found |= ~(wide | np.r_[False, beside] | np.r_[beside, False])
+    return found
 
 
 def _written_backwards(words: Sequence[str], pairs: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -190,6 +209,12 @@ def _written_backwards(words: Sequence[str], pairs: NDArray[np.float32]) -> NDAr
         word = words[place]
         found[place] = not word.isascii() and len(_RIGHT_TO_LEFT.findall(word)) > 1
     return found
+
+
+def _leftwards(words: Sequence[str]) -> NDArray[np.bool_]:
+    """bool [n]: the word is of a script that is written from right to left; all are where most are."""
+    found = np.asarray([not word.isascii() and _RIGHT_TO_LEFT.search(word) is not None for word in words], bool)
+    return found | (2 * int(found.sum()) > len(words))
 
 
 def _turned_round(found: Words, backwards: NDArray[np.bool_]) -> Words:
@@ -252,7 +277,7 @@ def _turned(
     for turn in np.unique(turns).tolist():
         own = np.flatnonzero(turns == turn)
         upright = Frame(0, 0, 0, 0, turn).shown(boxes[own])
-        numbers = number_lines(upright, broken[own])
+        numbers = number_lines(upright, broken[own], _leftwards([words[place] for place in own.tolist()]))
         if turn:
             numbers, sequence = _from_the_top(upright, numbers)
             own, upright = own[sequence], upright[sequence]
@@ -301,11 +326,16 @@ def _sizes(boxes: NDArray[np.float32], starts: Sequence[int], size_of: Callable[
     return sizes[group]
 
 
-def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np.bool_]) -> NDArray[np.int32]:
+def number_lines(
+    boxes: NDArray[np.float32],
+    broken: Sequence[bool] | NDArray[np.bool_],
+    leftwards: NDArray[np.bool_] | None = None,
+) -> NDArray[np.int32]:
     """The line of each word, counted from 0: `broken` is the text layer's own opinion, the boxes correct it.
 
     A break inside one printed line (a superscript, a change of font) is undone; a jump that the layer has not marked
-    (down the page, or back to its left) becomes one.
+    (down the page, or back to its left) becomes one. Beside words that are written from right to left, `leftwards`, a
+    jump to the left is none.
     """
     before, after = boxes[:-1], boxes[1:]
     heights = boxes[:, 3] - boxes[:, 1]
@@ -317,43 +347,62 @@ def number_lines(boxes: NDArray[np.float32], broken: Sequence[bool] | NDArray[np
     flat = upright[:-1] | upright[1:]
     marked = np.asarray(broken[1:], bool)
     undone = (share >= 0.5) & (gap >= -0.2 * em) & (gap < em)
-    jump = flat & ((share < 0.3) | (after[:, 0] < before[:, 0] - 0.5 * em))
+    back = after[:, 0] < before[:, 0] - 0.5 * em
+    if leftwards is not None and leftwards.any():
+        level = (share >= 0.5) & (leftwards[:-1] | leftwards[1:])
+        beside = before[:, 0] - after[:, 2]
+        undone |= level & (beside >= -0.2 * em) & (beside < em)
+        back &= ~level
+    jump = flat & ((share < 0.3) | back)
     return np.concatenate([[0], np.cumsum((marked & ~undone) | jump)]).astype(np.int32)
 
 
 def merge_words(words: Words, others: Words) -> Words:
     """Words of a page and others that are painted over it (a form's values, notes), in one order of reading.
 
-    A line of the others goes on with the line to its left, if there is one; else it stands below the line above it.
+    A piece of the others goes on with the piece of a line to its left, or stands before the one right of it (a tick of
+    its box), if there is one; else its line stands below the line above it.
     """
     if not words.words or not others.words:
         return words if words.words else others
-    rows = _line_boxes(words)
-    keys = [(float(line), 0, place) for place, line in enumerate(words.lines.tolist())]
-    for number, box in enumerate(_line_boxes(others)):
-        beside = (rows[:, 2] <= box[0] + 1) & (np.abs(rows[:, 1] + rows[:, 3] - box[1] - box[3]) < box[3] - box[1])
+    starts, rows = _pieces(words)
+    stops = [*starts[1:], len(words.words)]
+    firsts = [*_pieces(others)[0], len(others.words)]
+    # Each word's place among those of the page, and its line.
+    keys: list[tuple[float, int, int]] = [(place, 0, place) for place in range(len(words.words))]
+    lines: list[tuple[int, int]] = [(0, line) for line in words.lines.tolist()]
+    for start, stop, box in zip(firsts[:-1], firsts[1:], _pieces(others)[1], strict=True):
+        height, number = box[3] - box[1], int(others.lines[start])
+        level = np.abs(rows[:, 1] + rows[:, 3] - box[1] - box[3]) < height
+        before = np.flatnonzero(level & (rows[:, 2] <= box[0] + 1))
+        after = np.flatnonzero(level & (rows[:, 0] >= box[2] - 1) & (rows[:, 0] <= box[2] + 2 * height))
         above = np.flatnonzero((rows[:, 1] + rows[:, 3]) / 2 >= box[3])
-        if beside.any():
-            line = float(np.flatnonzero(beside)[np.argmax(rows[beside, 2])])
-        else:
-            line = (float(above[np.argmin(rows[above, 1])]) if len(above) else -1.0) + 0.5
-        places = np.flatnonzero(others.lines == number).tolist()
-        keys += [(line, 1 + number, len(words.words) + place) for place in places]
-    order = sorted(range(len(keys)), key=lambda place: keys[place])
-    lines = [keys[place][:2] if keys[place][0] % 1 else keys[place][:1] for place in order]
-    fresh = [one != other for one, other in pairwise(lines)]
-    return (
-        (words + others)
-        .at([keys[place][2] for place in order])
-        ._replace(lines=np.concatenate([[0], np.cumsum(fresh)]).astype(np.int32))
-    )
+        line, at = (1, number), -0.5
+        if len(before):
+            piece = int(before[np.argmax(rows[before, 2])])
+            line, at = (0, int(words.lines[starts[piece]])), stops[piece] - 0.75
+        elif len(after):
+            piece = int(after[np.argmin(rows[after, 0])])
+            line, at = (0, int(words.lines[starts[piece]])), starts[piece] - 0.25
+        elif len(above):
+            piece = int(above[np.argmin(rows[above, 1])])
+            at = int(np.searchsorted(words.lines, words.lines[starts[piece]], side="right")) - 0.5
+        keys += [(at, number, len(keys) + place) for place in range(stop - start)]
+        lines += [line] * (stop - start)
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    fresh = [lines[one] != lines[other] for one, other in pairwise(order)]
+    numbers = np.concatenate([[0], np.cumsum(fresh)]).astype(np.int32)
+    return (words + others).at(order)._replace(lines=numbers)
 
 
-def _line_boxes(words: Words) -> NDArray[np.float32]:
-    """float32 [lines, 4]: the box of each line; lines are numbered from 0 without a gap."""
-    starts = np.flatnonzero(np.r_[True, words.lines[1:] != words.lines[:-1]])
-    low = np.minimum.reduceat(words.boxes[:, :2], starts)
-    return np.concatenate([low, np.maximum.reduceat(words.boxes[:, 2:], starts)], axis=1)
+def _pieces(words: Words) -> tuple[list[int], NDArray[np.float32]]:
+    """The first words of the pieces into which wide gaps part the lines, and the boxes [n, 4] of the pieces."""
+    boxes = words.boxes
+    gap = boxes[1:, 0] - boxes[:-1, 2]
+    wide = np.abs(gap) > np.maximum(boxes[1:, 3] - boxes[1:, 1], boxes[:-1, 3] - boxes[:-1, 1])
+    starts = np.flatnonzero(np.r_[True, wide | (words.lines[1:] != words.lines[:-1])])
+    low = np.minimum.reduceat(boxes[:, :2], starts)
+    return starts.tolist(), np.concatenate([low, np.maximum.reduceat(boxes[:, 2:], starts)], axis=1)
 
 
 def join_cut_words(pages: Sequence[Words]) -> list[Words]:
