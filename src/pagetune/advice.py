@@ -85,7 +85,7 @@ def advise(pipeline: Pipeline, sizes: Sequence[int] = (), hours: float | None = 
     """
     from pagetune.auto import left_open, without_auto
     from pagetune.material import find_material
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
     from pagetune.models.loading import load_model
     from pagetune.models.pixels import pixel_bounds
     from pagetune.pipeline import Pipeline

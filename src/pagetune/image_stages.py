@@ -22,7 +22,7 @@ def do_fit(pipeline: Pipeline) -> Summary:
     """Rows of queries and page images into a finetuned model."""
     from pagetune.examples.visual import load_eval_set, load_train_set
     from pagetune.finish import finish_model
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
     from pagetune.models.loading import load_model
     from pagetune.models.specs import choice
     from pagetune.training.image_judging import ImageEvaluator
@@ -64,7 +64,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.evaluation.lexical import BM25
     from pagetune.examples.visual import load_eval_set
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.loading import load_model
     from pagetune.reviews import judge_again
     from pagetune.stages import whole

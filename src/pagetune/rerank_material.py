@@ -119,8 +119,8 @@ def side_of(
 ) -> tuple[PageSide, Pictures | None]:
     """Pages as this reranker takes them, in training as in use, and the pictures where it sees."""
     from pagetune.examples.rerank_sides import PagePictures
+    from pagetune.models.inspect import sees
     from pagetune.models.pixels import rendering
-    from pagetune.models.reranker import sees
     from pagetune.stages import rendered_pages
 
     if sees(model):

@@ -150,7 +150,7 @@ def _fit_on_images(
     import math
 
     from pagetune.examples.page_images import train_set_of_pages
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
     from pagetune.models.pixels import rendering
     from pagetune.training.choice import choose_examples
     from pagetune.training.images import fit_images
@@ -226,7 +226,7 @@ def validation_of(pipeline: Pipeline, data: RetrievalData, pages: Sequence[Page]
 def by_image(model: Any) -> bool:
     """Whether the model looks at pages, rather than reading them. Raises ModelError for late interaction over text."""
     from pagetune.errors import ModelError
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.page_reader import PageReader
 
     images = bool(model.supports("image")) and not isinstance(model[0], PageReader)
@@ -246,7 +246,7 @@ def do_evaluate(pipeline: Pipeline) -> Summary:
     from pagetune.evaluation.guard import open_guard
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.examples.datasets import load_data
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.loading import load_model
     from pagetune.models.vector_cache import prune
     from pagetune.reviews import judge_again
@@ -307,7 +307,7 @@ def _seen(pipeline: Pipeline, model: Any, masks: Mapping[str, Sequence[Rect]]) -
 def do_index(pipeline: Pipeline) -> Summary:
     """The tuned model's vectors of every page, nothing masked, into the search index."""
     from pagetune.models.encoding import fingerprint_model
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.loading import load_model
     from pagetune.search.building import build_index
 
@@ -378,7 +378,7 @@ def encode(pipeline: Pipeline, model: Any, pages: Sequence[Page], masks: Mapping
 def encode_asked(model: Any, texts: Sequence[str]) -> Queries:
     """The queries' vectors: one each, or with late interaction one for each of their tokens."""
     from pagetune.models.encoding import encode_queries
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.pictures import encode_texts
 
     return encode_texts(model, texts) if is_late(model) else encode_queries(model, texts)

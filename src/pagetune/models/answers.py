@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from pagetune.models.encoding import PageVectors
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.scoring import Matrix, score_pages
 
 Pair = tuple[str, Any]

@@ -32,8 +32,9 @@ from pagetune.models.answers import (
     to_matrix,
 )
 from pagetune.models.encoding import PageVectors
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.placement import is_placed
+from pagetune.models.quiet import quiet
 from pagetune.models.scoring import Matrix, score_pages, truncate
 from pagetune.recipe import ModelRecipe
 
@@ -267,7 +268,6 @@ def load_plain(folder: Path, *, late: bool, trust: bool = False, device_map: Any
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from pagetune.models.patches import multiply_patches
-    from pagetune.models.quiet import quiet
 
     kind = MultiVectorEncoder if late else SentenceTransformer
     with quiet():

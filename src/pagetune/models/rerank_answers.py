@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.models.answers import exact_arithmetic
-from pagetune.models.reranker import DIRECTIONS, task_prompt
+from pagetune.models.inspect import DIRECTIONS, task_prompt
 from pagetune.recipe import RerankDirection
 
 if TYPE_CHECKING:

@@ -19,10 +19,12 @@ import numpy as np
 from pagetune.errors import ModelError
 from pagetune.models.adapters import adapters_off, has_adapters
 from pagetune.models.answers import FLOOR
+from pagetune.models.inspect import DIRECTIONS, architecture_of, task_prompt
 from pagetune.models.own_modules import names_own, read_json
 from pagetune.models.parity import is_half, parked
+from pagetune.models.quiet import quiet
 from pagetune.models.rerank_answers import RerankPair, Scores, direction_of, pair_scores
-from pagetune.models.reranker import DIRECTIONS, architecture_of, load_reranker, task_prompt
+from pagetune.models.reranker import load_reranker
 from pagetune.recipe import RerankDirection, RerankRecipe
 
 if TYPE_CHECKING:
@@ -170,7 +172,6 @@ def _load_plain(folder: Path, trust: bool) -> CrossEncoder:
     from sentence_transformers import CrossEncoder
 
     from pagetune.models.patches import multiply_patches
-    from pagetune.models.quiet import quiet
 
     with quiet():
         model = CrossEncoder(str(folder), local_files_only=True, trust_remote_code=trust)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pagetune.errors import ParityError
 from pagetune.models.adapters import has_adapters
+from pagetune.models.inspect import DIRECTIONS, task_prompt
 from pagetune.models.parity_causes import UNMERGED, Cause, adapter_tensors
 from pagetune.models.rerank_answers import Scores, pair_scores
 from pagetune.models.rerank_parity import (
@@ -19,7 +20,6 @@ from pagetune.models.rerank_parity import (
     RerankStep,
     Way,
 )
-from pagetune.models.reranker import DIRECTIONS, task_prompt
 
 WHERE = {
     "merged": "the reranker with its adapters merged",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
+from pagetune.models.quiet import quiet
 from pagetune.models.rerank_answers import RerankPair
 from pagetune.models.rerank_parity import RerankParityReport, check_rerank_parity, remember_scores
 from pagetune.models.reranker_card import RerankFacts, reranker_card
@@ -46,7 +47,5 @@ def save_reranker(
 
 
 def _write(model: CrossEncoder, folder: Path) -> None:
-    from pagetune.models.quiet import quiet
-
     with quiet():
         model.save_pretrained(str(folder), create_model_card=False)

@@ -10,8 +10,9 @@ from pagetune.errors import ModelError
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
 from pagetune.models.answers import Pair
 from pagetune.models.card import CardFacts, model_card
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.parity import ParityReport, Store, check_parity, remember
+from pagetune.models.quiet import quiet
 from pagetune.recipe import Recipe
 from pagetune.workspace import replace_folder
 
@@ -109,7 +110,5 @@ def _dimension(model: Any, asked: int | None) -> int | None:
 
 
 def _write(model: Any, folder: Path) -> None:
-    from pagetune.models.quiet import quiet
-
     with quiet():
         model.save(str(folder), create_model_card=False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.recipe import FitRecipe
 from pagetune.training.budget import Trial, left_for_graphs, measure
 from pagetune.training.feeding import Job, Reference
