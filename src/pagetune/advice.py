@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pagetune.material import Material
     from pagetune.pipeline import Pipeline
     from pagetune.recipe import Recipe
-    from pagetune.training.planning import Machine, Option, Work
+    from pagetune.training.planning import Option, Work
+    from pagetune.training.trials import Machine
 
 SIDES = (256, 384, 512, 600, 768)
 """Of the square that a page's pixels would fill, besides the recipe's own bound."""

@@ -22,8 +22,8 @@ from pagetune.errors import ModelError, ParityError
 from pagetune.models.adapters import add_adapters, has_adapters, merge_adapters
 from pagetune.models.inspect import architecture_of
 from pagetune.models.quiet import quiet
-from pagetune.models.rerank_answers import direction_of, pair_scores
-from pagetune.models.rerank_parity import EXACT, HALF_MERGED, RememberedScores, check_rerank_parity, remember_scores
+from pagetune.models.rerank_answers import EXACT, HALF_MERGED, RememberedScores, direction_of, pair_scores
+from pagetune.models.rerank_parity import check_rerank_parity, remember_scores
 from pagetune.models.reranker import load_reranker
 from pagetune.models.reranker_card import RerankFacts
 from pagetune.models.reranker_saving import save_reranker

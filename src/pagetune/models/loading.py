@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ from pagetune.models.late_interaction import load_late
 from pagetune.models.light import choose_attention, load_light
 from pagetune.models.own_modules import load_modules, names_own, read_json
 from pagetune.models.pixels import bound_pixels
+from pagetune.models.placement import is_placed
 from pagetune.models.quiet import quiet
 from pagetune.models.refused import why
 from pagetune.models.router import build_router
@@ -85,6 +88,36 @@ def load_folder(path: Path, spec: Spec | None = None) -> Any:
     except Exception as error:
         trusted = spec is not None and spec.trust_remote_code
         raise ModelError(f"{path} cannot be loaded: {why(str(path), error, trusted=trusted)}") from error
+
+
+def load_plain(kind: Any, folder: Path, *, trust: bool = False, device_map: Any = None) -> Any:
+    """The model in a folder as somebody without Pagetune loads it, of the class `kind`; `device_map`: over those
+    devices.
+
+    But patches are multiplied: in half precision a convolution rounds otherwise, which moves a score by more than
+    parity allows, and is no fault of what was saved.
+    """
+    from pagetune.models.patches import multiply_patches
+
+    more: dict[str, Any] = {} if device_map is None else {"model_kwargs": {"device_map": device_map}}
+    with quiet():
+        model = kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
+    multiply_patches(model)
+    return model
+
+
+@contextmanager
+def parked(model: Any) -> Iterator[None]:
+    """Leave a GPU's memory to the model that is loaded beside this one."""
+    device = model.device
+    moved = device.type == "cuda" and not is_placed(model)
+    if moved:
+        model.to("cpu")
+    try:
+        yield
+    finally:
+        if moved:
+            model.to(device)
 
 
 def _load_reading(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
