@@ -28,7 +28,7 @@ def do_rerank(pipeline: Pipeline) -> Summary:
     from pagetune.examples.rerank import without_lone_pairs
     from pagetune.models.inspect import architecture_of, sees
     from pagetune.models.reranker import load_reranker
-    from pagetune.models.reranker_saving import save_reranker
+    from pagetune.models.saving import save_reranker
     from pagetune.rerank_material import of_documents, of_rows
     from pagetune.reranking import settle_use
     from pagetune.training.rerank import fit_reranker

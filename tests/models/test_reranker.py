@@ -433,7 +433,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_presets() -> None:
-    from pagetune.models.reranker_presets import RERANKERS, find_reranker
+    from pagetune.models.presets import RERANKERS, find_reranker
 
     names = [each.name for each in RERANKERS] + [each.hub_id for each in RERANKERS if each.hub_id != each.name]
     assert len(set(names)) == len(names)

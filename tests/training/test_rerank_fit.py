@@ -103,7 +103,7 @@ def test_a_reranker_of_text_learns(text_folder, tmp_path, loss, epochs):
 
 def test_light_is_trained_found_ended_and_saved(tmp_path):
     from pagetune.models.light import WHEEL
-    from pagetune.models.reranker_saving import save_reranker
+    from pagetune.models.saving import save_reranker
 
     pytest.importorskip(WHEEL)
     settings = recipe("light", learning_rate=5e-5, batch_size=16)

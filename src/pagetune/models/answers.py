@@ -92,7 +92,8 @@ HALF_MERGED = Tolerance(0.1, 1.0)
 were measured. Whether what the adapter learnt survives that is judged by `LEARNT` and `LOST`."""
 
 LOST = 0.5
-"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it."""
+"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it. Rounding
+takes 0.34 of one that moves a reranker's scores by 0.4 of their spread, 0.1 of one that moves them by all of it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -109,9 +109,9 @@ def other_modules(model: Any, loaded: Any) -> Iterator[Cause]:
     kinds = [[type(module).__name__ for module in each.values()] for each in (wanted, has)]
     if kinds[0] != kinds[1]:
         missing = [kind for kind in kinds[0] if kinds[0].count(kind) > kinds[1].count(kind)]
-        name = {"Normalize": "un-normalised vectors", "Dense": "missing projection", "Pooling": "pooling"}
+        known = {"Normalize": "un-normalised vectors", "Dense": "missing projection", "Pooling": "pooling"}
         text = f"its modules are {', '.join(kinds[1])} instead of {', '.join(kinds[0])}"
-        label = name.get(missing[0], "modules") if missing else "modules"
+        label = known.get(missing[0], "modules") if missing else "modules"
         yield Cause(label, text, SAVE_AGAIN, partial(_take_modules, model, loaded))
         return
     for place, module in wanted.items():

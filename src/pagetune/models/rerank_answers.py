@@ -42,13 +42,6 @@ HALF_MERGED = 0.5
 """Adapters merged into weights of half precision round each of them anew: in bfloat16 0.07 was measured behind 2
 layers, 0.15 behind 8, 0.17 behind 24, whatever the adapter's size. `LOST` judges what survives."""
 
-LEARNT = 0.2
-"""An adapter that moves no score by more than this share of the spread has learnt nothing that could be lost."""
-
-LOST = 0.5
-"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it. Rounding
-takes 0.34 of one that moves scores by 0.4 of their spread, 0.1 of one that moves them by all of it."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RememberedScores:

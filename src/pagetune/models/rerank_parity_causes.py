@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pagetune.errors import ParityError
-from pagetune.models.answers import root_mean_square
+from pagetune.models.answers import LEARNT, LOST, root_mean_square
 from pagetune.models.inspect import DIRECTIONS, task_prompt
 from pagetune.models.parity_parts import (
     UNMERGED,
@@ -23,7 +23,7 @@ from pagetune.models.parity_parts import (
     other_pictures,
     other_weights,
 )
-from pagetune.models.rerank_answers import LEARNT, LOST, RememberedScores, RerankStep, Scores, Way, pair_scores
+from pagetune.models.rerank_answers import RememberedScores, RerankStep, Scores, Way, pair_scores
 
 WHERE = {
     "merged": "the reranker with its adapters merged",
@@ -33,7 +33,7 @@ WHERE = {
     "saved": "the saved reranker, reloaded,",
     "plain": "the saved reranker, loaded by Sentence Transformers alone,",
 }
-SAVE_AGAIN = "save it again from memory (models.reranker_saving.save_reranker)"
+SAVE_AGAIN = "save it again from memory (models.saving.save_reranker)"
 
 
 def explain_merge(known: RememberedScores, found: Scores, step: RerankStep, half: bool) -> ParityError | None:

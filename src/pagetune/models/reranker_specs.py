@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,10 @@ import yaml
 
 from pagetune.errors import ModelError
 from pagetune.models.inspect import Architecture
+from pagetune.models.own_modules import read_json
+from pagetune.models.presets import find_reranker
 from pagetune.models.quiet import quiet
 from pagetune.models.refused import why
-from pagetune.models.reranker_presets import find_reranker
 from pagetune.models.specs import Spec, default_device, resolve
 from pagetune.recipe import ModelRecipe, RerankRecipe
 
@@ -165,10 +165,7 @@ def _card(base: Spec) -> dict[str, Any]:
 def _file(base: Spec, name: str) -> Any:
     """A JSON file of the checkpoint, None where there is none."""
     found = _path(base, name)
-    try:
-        return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    return None if found is None else read_json(Path(found))
 
 
 def _path(base: Spec, name: str) -> str | None:
