@@ -143,7 +143,7 @@ def put_adapters(model: Any, rank: int) -> int:
     from peft import LoraConfig, inject_adapter_in_model
     from peft.tuners.tuners_utils import cast_adapter_dtype
 
-    from pagetune.models.layers import linear_layers
+    from pagetune.models.quantised import linear_layers
 
     inner = model[0].model
     layers = linear_layers(inner, vision=False)

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from _drawn import choose_pages, draw, vocabulary
 from _tiny import tiny_qwen3_vl
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.loading import load_model
 from pagetune.models.pixels import pixel_bounds
 from pagetune.pipeline import Pipeline

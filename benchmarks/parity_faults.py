@@ -28,9 +28,10 @@ import _drawn
 import _tiny
 from pagetune.errors import ParityError
 from pagetune.models.adapters import add_adapters, merge_adapters
+from pagetune.models.answers import Remembered, Stored
 from pagetune.models.encoding import PageVectors
 from pagetune.models.loading import load_model, save_model
-from pagetune.models.parity import Remembered, Store, Stored, check_parity, remember
+from pagetune.models.parity import Store, check_parity, remember
 from pagetune.models.saving import save_finished
 from pagetune.models.scoring import Matrix, truncate
 from pagetune.recipe import FitRecipe, IndexRecipe, LoraRecipe, ModelRecipe, Recipe

@@ -65,7 +65,7 @@ def tiny_model(tiny_folder: Path) -> Any:
     """A page reader over the random BERT, passages of 16 tokens: fresh for every test."""
     from sentence_transformers.base.modules import Transformer
 
-    from pagetune.models.loading import assemble
+    from pagetune.models.light import assemble
 
     return assemble(Transformer(str(tiny_folder), max_seq_length=64), ModelRecipe(chunk_tokens=16, chunk_overlap=4))
 

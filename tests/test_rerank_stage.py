@@ -21,7 +21,8 @@ from pagetune.cli.app import app
 from pagetune.errors import DataError, ModelError, RecipeError
 from pagetune.evaluation.rerank_use import use_of
 from pagetune.models import loading
-from pagetune.models.reranker import load_reranker, task_prompt
+from pagetune.models.inspect import task_prompt
+from pagetune.models.reranker import load_reranker
 from pagetune.recipe import Recipe
 from test_pipeline import SMALL, _documents
 

@@ -1,9 +1,13 @@
-"""The house has an order: no module imports from a room above its own, not even inside a function."""
+"""The house has an order: no module imports from a room above its own, and no files import each other in a circle.
+
+Imports inside functions and for types alone count.
+"""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pagetune
@@ -53,3 +57,32 @@ def test_no_import_goes_up() -> None:
             if level(other) > level(own):
                 up.append(f"{place}:{line} ({own}) imports from {other}")
     assert not up, "\n".join(up)
+
+
+def imports_of_files() -> dict[str, set[str]]:
+    """Module -> the modules of the package that it imports."""
+    files = {file.relative_to(SOURCE).with_suffix(""): file for file in SOURCE.rglob("*.py")}
+    names = {".".join(place.parts).removesuffix(".__init__"): file for place, file in files.items()}
+    found: dict[str, set[str]] = {}
+    for name, file in names.items():
+        found[name] = set()
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom):
+                whole = [f"{node.module}.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                whole = [alias.name for alias in node.names]
+            else:
+                continue
+            for module in (entry.partition("pagetune.")[2] for entry in whole if entry.startswith("pagetune.")):
+                parts = module.split(".")
+                told = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+                found[name] |= {next((part for part in told if part in names), name)} - {name}
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter(imports_of_files()).prepare()
+    except CycleError as error:
+        circle = " -> ".join(error.args[1])
+        raise AssertionError(f"these import each other in a circle: {circle}") from None

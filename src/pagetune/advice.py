@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pagetune.context import Context
     from pagetune.material import Material
     from pagetune.recipe import Recipe
-    from pagetune.training.planning import Machine, Option, Work
+    from pagetune.training.planning import Option, Work
+    from pagetune.training.trials import Machine
 
 SIDES = (256, 384, 512, 600, 768)
 """Of the square that a page's pixels would fill, besides the recipe's own bound."""
@@ -84,7 +85,7 @@ def advise(context: Context, sizes: Sequence[int] = (), hours: float | None = No
     `hours`: what training may take. Raises WorkspaceError where there are no pages, ModelError for a model that reads.
     """
     from pagetune.material import find_material
-    from pagetune.models.describe import by_image, describe
+    from pagetune.models.inspect import by_image, describe
     from pagetune.models.loading import load_model
     from pagetune.models.pixels import pixel_bounds
     from pagetune.recipe import left_open, without_auto

@@ -97,7 +97,7 @@ def _reranking(context: Context, encoded: Encoding, reranker: Any, depths: Seque
 
 def encode_tuned(context: Context) -> Encoding:
     """The tuned model's vectors at its full dimension, from the workspace's cache where it has them."""
-    from pagetune.models.describe import whole
+    from pagetune.models.inspect import whole
     from pagetune.models.loading import load_model
 
     workspace = context.workspace.open()

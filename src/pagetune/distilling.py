@@ -71,9 +71,8 @@ def distil_documents(
 ) -> Summary:
     """The mined examples of a workspace, scored by the teacher, into the retriever."""
     from pagetune.examples.rerank import Mix, lists_of_examples
-    from pagetune.models.describe import by_image
+    from pagetune.models.inspect import by_image, sees
     from pagetune.models.pixels import rendering
-    from pagetune.models.reranker import sees
     from pagetune.rerank_material import Base, answers_of, passages_of, side_of
     from pagetune.training.choice import choose_examples
     from pagetune.training.distillation import check_student
@@ -123,7 +122,7 @@ def distil_rows(context: Context, model: Any, train: ImageTrainSet, judged: Judg
     from pagetune.examples.rerank import Mix, lists_of_examples
     from pagetune.examples.rerank_rows import examples_of_rows, mine_from_run
     from pagetune.examples.rerank_sides import RowPictures
-    from pagetune.models.reranker import sees
+    from pagetune.models.inspect import sees
     from pagetune.rerank_material import rank_rows
     from pagetune.training.distillation import check_student
     from pagetune.training.image_judging import ImageEvaluator

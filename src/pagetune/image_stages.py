@@ -20,7 +20,7 @@ def do_fit(context: Context) -> Summary:
     """Rows of queries and page images into a finetuned model."""
     from pagetune.examples.loading import load_eval_set, load_train_set
     from pagetune.finish import finish_model
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
     from pagetune.models.loading import load_model
     from pagetune.models.specs import choice
     from pagetune.training.image_judging import ImageEvaluator
@@ -61,8 +61,7 @@ def do_evaluate(context: Context) -> Summary:
     from pagetune.evaluation.heatmaps import Heatmaps, draw_heatmaps
     from pagetune.evaluation.lexical import BM25
     from pagetune.examples.loading import load_eval_set
-    from pagetune.models.describe import whole
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late, whole
     from pagetune.models.loading import load_model
     from pagetune.reviews import judge_again
     from pagetune.story import dataset_story, keep_evaluation

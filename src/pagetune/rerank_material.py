@@ -118,8 +118,8 @@ def side_of(
     """Pages as this reranker takes them, in training as in use, and the pictures where it sees."""
     from pagetune.examples.page_images import rendered_pages
     from pagetune.examples.rerank_sides import PagePictures
+    from pagetune.models.inspect import sees
     from pagetune.models.pixels import rendering
-    from pagetune.models.reranker import sees
 
     if sees(model):
         shown = PagePictures(rendered_pages(context.workspace, context.recipe), data.masks, rendering(model))

@@ -24,8 +24,9 @@ def do_rerank(context: Context) -> Summary:
     from pagetune.errors import ModelError
     from pagetune.evaluation.rerank_use import content_of
     from pagetune.examples.rerank import without_lone_pairs
-    from pagetune.models.reranker import architecture_of, load_reranker, sees
-    from pagetune.models.reranker_saving import save_reranker
+    from pagetune.models.inspect import architecture_of, sees
+    from pagetune.models.reranker import load_reranker
+    from pagetune.models.saving import save_reranker
     from pagetune.rerank_material import of_documents, of_rows
     from pagetune.reranking import settle_use
     from pagetune.training.rerank import fit_reranker
@@ -104,7 +105,7 @@ def teacher_recipe(own: RerankRecipe, name: str) -> RerankRecipe:
 def _check_teacher(own: RerankRecipe, model: Any) -> None:
     """Refuse a teacher that has learned nothing, or that cannot read what `model` is shown. Raises ModelError."""
     from pagetune.errors import ModelError
-    from pagetune.models.reranker import sees
+    from pagetune.models.inspect import sees
     from pagetune.models.reranker_specs import read_config, resolve_reranker, sees_by
 
     if own.teacher is None:

@@ -146,7 +146,7 @@ def rerank_dataset(
     half. Raises DataError for a text reranker over pages whose words are not known.
     """
     from pagetune.evaluation.page_pairs import EveryPassage
-    from pagetune.models.reranker import sees
+    from pagetune.models.inspect import sees
 
     reranker = open_reranker(context.workspace, context.recipe)
     run = report.systems[_before(report)].run
@@ -191,7 +191,7 @@ def read_dataset(
     """The same of a dataset's pages. Raises DataError for a text reranker over pages whose words are not known."""
     from pagetune.evaluation.dataset import page_words
     from pagetune.evaluation.page_pairs import EveryPassage
-    from pagetune.models.reranker import sees
+    from pagetune.models.inspect import sees
 
     if sees(reranker):
         keys = {page: chosen.page_key(page) for page in chosen.page_ids}
@@ -256,7 +256,7 @@ def _read(
 ) -> tuple[Reading | Callable[[Sequence[str]], Reading], Mapping[str, str] | None]:
     """How a page is read, as a picture or by its words, and what decides the picture. `found`: the retriever's vectors
     of the pages."""
-    from pagetune.models.reranker import sees
+    from pagetune.models.inspect import sees
 
     if sees(reranker):
         return _rendered(context, reranker, pages, data)
@@ -271,7 +271,7 @@ def words_of(
     """How a text reranker reads pages: by the passages that the retriever finds nearest, where that cuts pages into
     passages itself, else by all. `found` are its vectors of `texts`, `vectors` those of queries."""
     from pagetune.evaluation.page_pairs import EveryPassage, NearestPassages
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.page_reader import PageReader
 
     if is_late(retriever) or not isinstance(retriever[0], PageReader):

@@ -92,7 +92,7 @@ def do_fit(context: Context) -> Summary:
     """Examples into a finetuned model: on passages of the pages' texts, or on the pages' images."""
     from pagetune.examples.datasets import load_data, load_examples
     from pagetune.examples.page_images import answerable, rendered_pages
-    from pagetune.models.describe import by_image
+    from pagetune.models.inspect import by_image
     from pagetune.models.loading import load_model
     from pagetune.models.specs import choice
     from pagetune.training.trainer import fit_model
@@ -146,7 +146,7 @@ def _fit_on_images(
     import math
 
     from pagetune.examples.page_images import train_set_of_pages
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
     from pagetune.models.pixels import rendering
     from pagetune.training.choice import choose_examples
     from pagetune.training.images import fit_images
@@ -202,8 +202,7 @@ def do_evaluate(context: Context) -> Summary:
     from pagetune.evaluation.retrieval import Encoded
     from pagetune.examples.datasets import load_data
     from pagetune.examples.page_images import answerable, rendered_pages
-    from pagetune.models.describe import whole
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late, whole
     from pagetune.models.loading import load_model
     from pagetune.models.vector_cache import prune
     from pagetune.reviews import judge_again
@@ -260,7 +259,7 @@ def do_index(context: Context) -> Summary:
     """The tuned model's vectors of every page, nothing masked, into the search index."""
     from pagetune.examples.page_images import rendered_pages
     from pagetune.models.encoding import fingerprint_model
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
     from pagetune.models.loading import load_model
     from pagetune.search.building import build_index
     from pagetune.training.encode import encode

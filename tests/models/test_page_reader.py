@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetune.errors import ModelError
-from pagetune.models.loading import light_weights, load_model
+from pagetune.models.light import light_weights
+from pagetune.models.loading import load_model
 from pagetune.models.passages import PageText, cut
 from pagetune.recipe import ModelRecipe
 from pagetune.records import Page

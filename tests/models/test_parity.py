@@ -19,10 +19,10 @@ import _drawn
 import _tiny
 from pagetune.errors import ModelError, ParityError
 from pagetune.models.adapters import add_adapters, has_adapters, merge_adapters
-from pagetune.models.answers import Encoded, difference, encode, spread_of
+from pagetune.models.answers import EXACT, Encoded, Remembered, Stored, difference, encode, spread_of
 from pagetune.models.encoding import PageVectors, fingerprint_model
 from pagetune.models.loading import load_model, save_model
-from pagetune.models.parity import EXACT, Remembered, Store, Stored, check_parity, remember
+from pagetune.models.parity import Store, check_parity, remember
 from pagetune.models.scoring import truncate
 from pagetune.recipe import IndexRecipe, LoraRecipe, ModelRecipe
 from pagetune.search.stored import through_index

@@ -20,12 +20,13 @@ from test_reranker import SIZES, USER_ONLY, pairs, saved, set_template, set_valu
 import _tiny_reranker
 from pagetune.errors import ModelError, ParityError
 from pagetune.models.adapters import add_adapters, has_adapters, merge_adapters
+from pagetune.models.inspect import architecture_of
 from pagetune.models.quiet import quiet
-from pagetune.models.rerank_answers import direction_of, pair_scores
-from pagetune.models.rerank_parity import EXACT, HALF_MERGED, RememberedScores, check_rerank_parity, remember_scores
-from pagetune.models.reranker import architecture_of, load_reranker
+from pagetune.models.rerank_answers import EXACT, HALF_MERGED, RememberedScores, direction_of, pair_scores
+from pagetune.models.rerank_parity import check_rerank_parity, remember_scores
+from pagetune.models.reranker import load_reranker
 from pagetune.models.reranker_card import RerankFacts
-from pagetune.models.reranker_saving import save_reranker
+from pagetune.models.saving import save_reranker
 from pagetune.recipe import LoraRecipe, Recipe, RerankRecipe
 
 CONFIG = "config_sentence_transformers.json"
@@ -220,19 +221,19 @@ def test_an_adapter_that_was_taken_off_is_named(base: Path, tmp_path: Path) -> N
 
 
 def test_a_refused_export_leaves_what_was_there(base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pagetune.models import reranker_saving
+    from pagetune.models import saving
 
     recipe = Recipe(rerank=RerankRecipe(name=str(base)))
     model, folder = load_reranker(recipe.rerank), tmp_path / "reranker"
     folder.mkdir()
     (folder / "old").touch()
-    write = reranker_saving._write
+    write = saving._write
 
     def damaged(given: Any, place: Path) -> None:
         write(given, place)
         round_weights(place)
 
-    monkeypatch.setattr(reranker_saving, "_write", damaged)
+    monkeypatch.setattr(saving, "_write", damaged)
     with pytest.raises(ParityError):
         save_reranker(model, folder, recipe, pairs())
     assert [entry.name for entry in folder.iterdir()] == ["old"]

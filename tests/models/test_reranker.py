@@ -18,9 +18,10 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import _tiny
 import _tiny_reranker
 from pagetune.errors import ModelError
+from pagetune.models.inspect import DIRECTIONS, architecture_of, sees, task_prompt
 from pagetune.models.quiet import quiet
 from pagetune.models.rerank_answers import pair_scores
-from pagetune.models.reranker import DIRECTIONS, architecture_of, load_reranker, sees, task_prompt
+from pagetune.models.reranker import load_reranker
 from pagetune.recipe import RerankRecipe
 
 SIZES: dict[str, Any] = {"hidden": 64, "vision_hidden": 64, "words": ("ledger", "camshaft")}
@@ -282,7 +283,7 @@ def test_a_published_reranker_keeps_its_template_prompt_and_answers(published: P
 
 
 def test_light_is_a_text_reranker_that_is_the_same_each_time(tmp_path: Path) -> None:
-    from pagetune.models.loading import WHEEL
+    from pagetune.models.light import WHEEL
 
     pytest.importorskip(WHEEL)
     one, other = load_reranker(RerankRecipe()), load_reranker(RerankRecipe())
@@ -432,7 +433,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 def test_presets() -> None:
-    from pagetune.models.reranker_presets import RERANKERS, find_reranker
+    from pagetune.models.presets import RERANKERS, find_reranker
 
     names = [each.name for each in RERANKERS] + [each.hub_id for each in RERANKERS if each.hub_id != each.name]
     assert len(set(names)) == len(names)

@@ -4,7 +4,7 @@ from PIL import Image
 import _tiny
 from pagetune.errors import ModelError
 from pagetune.models import specs
-from pagetune.models.describe import describe
+from pagetune.models.inspect import describe
 from pagetune.models.loading import load_model, save_model
 from pagetune.models.pixels import bound_pixels, pixel_bounds, rendering
 from pagetune.recipe import RecipeError, load_recipe

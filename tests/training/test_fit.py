@@ -99,7 +99,7 @@ def recipe(*changes: str) -> Recipe:
 def fresh(tiny_folder: Path) -> Any:
     from sentence_transformers.base.modules import Transformer
 
-    from pagetune.models.loading import assemble
+    from pagetune.models.light import assemble
 
     return assemble(Transformer(str(tiny_folder), max_seq_length=64), recipe().model)
 

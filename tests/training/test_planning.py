@@ -17,7 +17,6 @@ from pagetune.training.arguments import Plan
 from pagetune.training.budget import Trial
 from pagetune.training.planning import (
     GIB,
-    Machine,
     Option,
     Work,
     choose,
@@ -27,7 +26,7 @@ from pagetune.training.planning import (
     told_bytes,
     told_hours,
 )
-from pagetune.training.trials import Costs, Weights, as_trained, spread, try_steps, weigh
+from pagetune.training.trials import Costs, Machine, Weights, as_trained, spread, try_steps, weigh
 
 MACHINE = Machine("a card", True, 40 * GIB)
 WEIGHTS = Weights(10**9, 2 * GIB, 2 * GIB, 4 * GIB, 0.1)

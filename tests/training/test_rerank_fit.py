@@ -15,7 +15,8 @@ from _tiny_reranker import tiny_reranker_backbone, tiny_text_reranker
 from pagetune.errors import DataError, ModelError
 from pagetune.examples.rerank import RankedList, RerankSet
 from pagetune.models.adapters import has_adapters, merge_adapters
-from pagetune.models.reranker import load_reranker, task_prompt
+from pagetune.models.inspect import task_prompt
+from pagetune.models.reranker import load_reranker
 from pagetune.recipe import FitRecipe, LoraRecipe, Recipe, RerankRecipe
 from pagetune.training.mini_batches import Budget
 from pagetune.training.rerank import fit_reranker, plan_lists
@@ -101,8 +102,8 @@ def test_a_reranker_of_text_learns(text_folder, tmp_path, loss, epochs):
 
 
 def test_light_is_trained_found_ended_and_saved(tmp_path):
-    from pagetune.models.loading import WHEEL
-    from pagetune.models.reranker_saving import save_reranker
+    from pagetune.models.light import WHEEL
+    from pagetune.models.saving import save_reranker
 
     pytest.importorskip(WHEEL)
     settings = recipe("light", learning_rate=5e-5, batch_size=16)

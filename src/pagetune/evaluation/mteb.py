@@ -22,7 +22,7 @@ from pagetune.errors import MissingExtra, ModelError
 from pagetune.evaluation.ranking import untied
 from pagetune.evaluation.retrieval import rank_pages
 from pagetune.models.encoding import PageVectors, encode_readings
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.pictures import encode_texts
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import ModelRecipe

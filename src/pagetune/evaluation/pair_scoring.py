@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from pagetune.errors import ModelError
 from pagetune.models.calibration import PLAIN, Calibration
 from pagetune.models.hardware import bfloat16_where_fast
+from pagetune.models.inspect import task_prompt
 from pagetune.models.picture_memo import pictures_once
-from pagetune.models.reranker import task_prompt
 from pagetune.progress import SILENT, Progress
 from pagetune.training.mini_batches import Budget, cut, padded
 

@@ -174,7 +174,7 @@ def not_evaluated(workspace: Workspace, recipe: Recipe) -> str | None:
 
 def _known_as(name: str) -> str:
     """The Hub id of a preset; any other name as it is."""
-    from pagetune.models.reranker_presets import find_reranker
+    from pagetune.models.presets import find_reranker
 
     preset = find_reranker(name)
     return name if preset is None else preset.hub_id

@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pagetune.errors import MissingExtra, ModelError
-from pagetune.models.layers import VISION, linear_layers
-from pagetune.models.quantised import dequantise, in_full, is_four_bit, quantise
-from pagetune.models.quiet import quiet
-from pagetune.models.seeds import drawn_from
+from pagetune.models.quantised import VISION, dequantise, in_full, is_four_bit, linear_layers, quantise
+from pagetune.models.quiet import drawn_from, quiet
 from pagetune.recipe import LoraRecipe
 
 ADAPTER = "default"

@@ -6,15 +6,16 @@ the weights shows, and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pagetune.models.encoding import PageVectors
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.scoring import Matrix, score_pages
 
 Pair = tuple[str, Any]
@@ -73,6 +74,80 @@ class Difference:
     def within(self, allowed: Tolerance) -> bool:
         """Whether all three are tolerable."""
         return max(self.queries, self.pages) <= allowed.vectors and self.scores <= allowed.scores
+
+
+EXACT = Tolerance(1e-3, 0.01)
+"""float32. Merging adapters moves a vector by 1e-6 of its length and a score by 2e-5 of the spread, reloading by
+nothing; weights rounded to bfloat16, which keeps 8 bits, by 1e-2 and 0.1 (benchmarks/parity_faults.py measures it)."""
+
+HALF = Tolerance(0.01, 0.1)
+"""The same weights in bfloat16 or float16: on the same machine nothing differs, but another attention kernel adds in
+another order; rounding the weights anew moves a vector by 0.02."""
+
+LEARNT = 0.2
+"""An adapter that moves no score by more than this share of the spread has learnt nothing that could be lost."""
+
+HALF_MERGED = Tolerance(0.1, 1.0)
+"""Adapters merged into weights of half precision round each of them anew: up to 0.03 of a vector and 0.45 of the spread
+were measured. Whether what the adapter learnt survives that is judged by `LEARNT` and `LOST`."""
+
+LOST = 0.5
+"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it. Rounding
+takes 0.34 of one that moves a reranker's scores by 0.4 of their spread, 0.1 of one that moves them by all of it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Remembered:
+    """How a model answers as it was trained. `base`: without its adapters; None where it has none."""
+
+    pairs: tuple[Pair, ...]
+    encoded: Encoded
+    base: Encoded | None
+    prompts: dict[str, str]
+    spread: float
+    """Root mean square, over queries, of the standard deviation of a query's scores over the pages."""
+
+    def truncated(self, dimension: int | None) -> Remembered:
+        """The same at a Matryoshka dimension."""
+        base = None if self.base is None else self.base.truncated(dimension)
+        encoded = self.encoded.truncated(dimension)
+        return replace(self, encoded=encoded, base=base, spread=spread_of(encoded.scores()))
+
+
+@dataclass(frozen=True, slots=True)
+class StepReport:
+    """One comparison that held."""
+
+    name: str
+    difference: Difference
+    allowed: Tolerance
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stored:
+    """What an index made of the pages' vectors: as it stores them, and its own scores [queries, pages]."""
+
+    vectors: PageVectors
+    scores: Matrix
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """One way to load the saved folder, and what is expected of it."""
+
+    name: str
+    load: Callable[[], Any]
+    folder: Path
+    dimension: int | None
+    allowed: Tolerance
+    batch: int
+
+
+def is_half(model: Any) -> bool:
+    """Whether the weights are of half precision."""
+    import torch
+
+    return model.dtype in (torch.bfloat16, torch.float16)
 
 
 def encode(model: Any, pairs: Sequence[Pair], batch_size: int, *, whole: bool = False) -> Encoded:
@@ -143,3 +218,8 @@ def farthest(expected: Sequence[Matrix], found: Sequence[Matrix]) -> float:
         for one, other in zip(expected, found, strict=True)
     ]
     return float(np.concatenate(apart).max())
+
+
+def root_mean_square(values: Any) -> float:
+    """Of all the numbers."""
+    return float(np.sqrt(np.mean(np.square(values))))

@@ -10,10 +10,8 @@ from typing import Any
 
 import yaml
 
-from pagetune.models.describe import describe
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import describe, is_late, is_router
 from pagetune.models.parity import ParityReport
-from pagetune.models.router import is_router
 from pagetune.recipe import Recipe
 
 SECTIONS = ("model", "lora", "fit", "dataset")

@@ -8,8 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.quiet import drawn_from, quiet
 from pagetune.models.refused import why
-from pagetune.models.seeds import drawn_from
+from pagetune.models.specs import kind_of
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -27,8 +28,6 @@ def load_late(spec: Spec) -> MultiVectorEncoder:
     """
     from sentence_transformers import MultiVectorEncoder
 
-    from pagetune.models.quiet import quiet
-
     try:
         with quiet(), drawn_from():
             model = MultiVectorEncoder(spec.name, **spec.arguments())
@@ -43,16 +42,7 @@ def load_late(spec: Spec) -> MultiVectorEncoder:
 
 def has_new_projection(spec: Spec) -> bool:
     """Whether loading makes a projection that nobody has trained yet."""
-    from pagetune.models.specs import kind_of
-
     return kind_of(spec.name) != "late"
-
-
-def is_late(model: Any) -> bool:
-    """Whether the model gives a vector a token."""
-    from sentence_transformers import MultiVectorEncoder
-
-    return isinstance(model, MultiVectorEncoder)
 
 
 def _resize(model: Any, width: int) -> None:

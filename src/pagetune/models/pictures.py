@@ -14,7 +14,7 @@ import numpy as np
 
 from pagetune.models.encoding import Matrix, PageVectors, fingerprint_model
 from pagetune.models.hardware import bfloat16_where_fast, has_bfloat16
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 
 TEXT_TOKENS = 8192
 """Of queries, padding included, that go through a model together: about those of one large page."""

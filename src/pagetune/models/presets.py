@@ -1,4 +1,4 @@
-"""The known models for visual document retrieval, in one table, and the choice of `--model auto`.
+"""The known models for visual document retrieval, retrievers and rerankers, and the choice of `--model auto`.
 
 A prompt of None leaves the checkpoint's own Sentence Transformers configuration or processor in charge. That is
 nearly always right: late-interaction checkpoints write theirs inside the processor, and a model with a chat template
@@ -50,6 +50,22 @@ class Preset:
         """GPU memory for inference in `dtype`, roughly; training needs several times as much."""
         bytes_each = 2 if self.dtype == "bfloat16" else 4
         return round(self.parameters * bytes_each * OVERHEAD / 1000, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class RerankPreset:
+    """A reranker by a short name. `parameters` are millions. `sees`: it takes page images."""
+
+    name: str
+    hub_id: str
+    parameters: int
+    dtype: Literal["bfloat16", "float32"]
+    sees: bool
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    trust_remote_code: bool = False
+    revision: str | None = None
+    note: str = ""
 
 
 # fmt: off
@@ -156,6 +172,33 @@ PRESETS: tuple[Preset, ...] = (
 AUTO_GPU, AUTO_CPU, AUTO_OFFLINE = "qwen3-vl-2b", "colmodernvbert", "light"
 """What `auto` takes on a GPU, on a CPU, and without a hub."""
 
+# fmt: off
+RERANKERS: tuple[RerankPreset, ...] = (
+    # Published rerankers that look at pages.
+    RerankPreset("qwen3-vl-reranker-2b", "Qwen/Qwen3-VL-Reranker-2B", 2128, "bfloat16", True,
+                 min_pixels=4 * 32 * 32, max_pixels=1280 * 32 * 32, note="answers yes or no; its own template"),
+    RerankPreset("qwen3-vl-reranker-8b", "Qwen/Qwen3-VL-Reranker-8B", 8767, "bfloat16", True,
+                 min_pixels=4 * 32 * 32, max_pixels=1280 * 32 * 32,
+                 revision="407993db318a67dbb333bbeb8b1521fb703a3bb1",
+                 note="answers yes or no; its own template; the revision puts its modules.json right"),
+    RerankPreset("lighton-rerank-0.8b", "lightonai/LightOn-rerank-PW-0.8B", 853, "bfloat16", True,
+                 note="not verified"),
+    RerankPreset("lighton-rerank-2b", "lightonai/LightOn-rerank-PW-2B", 2213, "bfloat16", True, note="not verified"),
+    RerankPreset("lighton-rerank-4b", "lightonai/LightOn-rerank-PW-4B", 4539, "bfloat16", True, note="not verified"),
+    RerankPreset("llama-nemotron-rerank-vl-1b-v2", "nvidia/llama-nemotron-rerank-vl-1b-v2", 1678, "bfloat16", True,
+                 trust_remote_code=True, note="page images in tiles, not pixels; not verified"),
+
+    # Published rerankers of texts: a page is its words.
+    RerankPreset("ettin-reranker-32m", "cross-encoder/ettin-reranker-32m-v1", 32, "float32", False,
+                 note="not verified"),
+    RerankPreset("ms-marco-minilm-l6", "cross-encoder/ms-marco-MiniLM-L6-v2", 23, "float32", False),
+
+    # Our own.
+    RerankPreset("light", "light", 23, "float32", False,
+                 note="all-MiniLM-L6-v2 and a new classifier: of no use until trained; no hub"),
+)
+# fmt: on
+
 
 def find_preset(name: str) -> Preset | None:
     """The preset of this name or Hub id, in any case; a router's towers are not the router."""
@@ -164,6 +207,12 @@ def find_preset(name: str) -> Preset | None:
         if wanted == preset.name.casefold() or (preset.kind != "router" and wanted == preset.hub_id.casefold()):
             return preset
     return None
+
+
+def find_reranker(name: str) -> RerankPreset | None:
+    """The preset of this name or Hub id, in any case."""
+    wanted = name.casefold()
+    return next((each for each in RERANKERS if wanted in (each.name.casefold(), each.hub_id.casefold())), None)
 
 
 def choose_auto(gpu_gigabytes: float | None, reachable: Callable[[str], bool]) -> tuple[Preset, str]:

@@ -1,10 +1,12 @@
-"""The bars and warnings of the libraries kept from the user: Pagetune's progress and errors say what matters."""
+"""How models are loaded: without the libraries' bars and warnings, and with new weights that are the same each time."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+SEED = 17
 
 _LOGGERS = ("transformers", "sentence_transformers", "accelerate", "bitsandbytes")
 
@@ -27,3 +29,14 @@ def quiet() -> Iterator[None]:
             logger.setLevel(level)
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+@contextmanager
+def drawn_from(seed: int = SEED) -> Iterator[None]:
+    """Draw new weights from this seed, so that a fit that goes on in another process finds its own beginning; the
+    caller's own random state stays as it was."""
+    import torch
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pagetune.models.answers import exact_arithmetic
-from pagetune.models.reranker import DIRECTIONS, task_prompt
+from pagetune.models.answers import FLOOR, exact_arithmetic
+from pagetune.models.inspect import DIRECTIONS, task_prompt
 from pagetune.recipe import RerankDirection
 
 if TYPE_CHECKING:
@@ -23,6 +25,61 @@ Scores = NDArray[np.float32]
 
 BATCH = 8
 """Pairs that go through the model together."""
+
+
+EXACT = 0.01
+"""Share of the scores' spread that may differ in float32."""
+
+HALF = 0.1
+"""The same in bfloat16 or float16: on the same machine nothing differs, but another attention kernel adds in another
+order."""
+
+HALF_BATCHED = 0.25
+"""In a batch of another shape every sum may round otherwise: 0.03 was measured behind 4 layers in bfloat16. A model
+that looks at its padding is off by about the spread."""
+
+HALF_MERGED = 0.5
+"""Adapters merged into weights of half precision round each of them anew: in bfloat16 0.07 was measured behind 2
+layers, 0.15 behind 8, 0.17 behind 24, whatever the adapter's size. `LOST` judges what survives."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RememberedScores:
+    """How a reranker scores as it was trained. `base`: without its adapters; None where it has none."""
+
+    pairs: tuple[RerankPair, ...]
+    scores: Scores
+    base: Scores | None
+    prompts: dict[RerankDirection, str | None]
+
+    @property
+    def spread(self) -> float:
+        """Standard deviation of the scores: what a difference has to be small beside."""
+        return float(max(np.std(self.scores), FLOOR * np.abs(self.scores).mean(), 1e-12))
+
+    def apart(self, found: Scores, beside: Scores | None = None) -> float:
+        """The largest difference of scores to these, or to those `beside`, as a share of the spread; infinite where
+        they are no numbers."""
+        worst = float(np.abs((self.scores if beside is None else beside) - found).max() / self.spread)
+        return worst if np.isfinite(worst) else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class RerankStep:
+    """One comparison that held: the largest difference of two scores, and what is allowed, as shares of the spread."""
+
+    name: str
+    difference: float
+    allowed: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Way:
+    """One way to load the saved folder."""
+
+    name: str
+    load: Callable[[], CrossEncoder]
+    folder: Path
 
 
 def direction_of(pair: RerankPair) -> RerankDirection:

@@ -9,18 +9,18 @@ chat template and prompts; any other one is a backbone that a reranker is built 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING
 
 from pagetune.errors import ModelError
+from pagetune.models.inspect import DIRECTIONS, sees
 from pagetune.models.pixels import bound_pixels
-from pagetune.recipe import RerankDirection, RerankRecipe
+from pagetune.models.reranker_build import build_reranker, load_saved
+from pagetune.models.reranker_checks import check_answers, check_reranker
+from pagetune.models.reranker_specs import resolve_reranker
+from pagetune.recipe import RerankRecipe
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
-
-Architecture = Literal["logit", "pooled", "text"]
-
-DIRECTIONS: tuple[RerankDirection, ...] = get_args(RerankDirection)
 
 
 def load_reranker(recipe: RerankRecipe, folder: Path | None = None) -> CrossEncoder:
@@ -31,10 +31,6 @@ def load_reranker(recipe: RerankRecipe, folder: Path | None = None) -> CrossEnco
     answer begins, whose chat template loses the query or the page, or whose answers are more than one token;
     MissingExtra where `light`'s weights are not installed.
     """
-    from pagetune.models.reranker_build import build_reranker, load_saved
-    from pagetune.models.reranker_checks import check_answers, check_reranker
-    from pagetune.models.reranker_specs import resolve_reranker
-
     spec = resolve_reranker(recipe, folder)
     model = load_saved(spec) if spec.saved else build_reranker(spec, recipe)
     _settle(model, recipe, spec.min_pixels, spec.max_pixels, trained=folder is not None)
@@ -42,31 +38,6 @@ def load_reranker(recipe: RerankRecipe, folder: Path | None = None) -> CrossEnco
     if spec.saved and folder is None:
         check_answers(model, spec, recipe)
     return model
-
-
-def architecture_of(model: CrossEncoder) -> Architecture:
-    """What turns the transformer's output into a score."""
-    from sentence_transformers.cross_encoder.modules import LogitScore
-    from sentence_transformers.sentence_transformer.modules import Pooling
-
-    if any(isinstance(module, LogitScore) for module in model):
-        return "logit"
-    return "pooled" if any(isinstance(module, Pooling) for module in model) else "text"
-
-
-def sees(model: CrossEncoder) -> bool:
-    """Whether the model takes page images; one that does not takes the words of a passage."""
-    return bool(model.supports("image"))
-
-
-def task_prompt(model: CrossEncoder, direction: RerankDirection) -> str | None:
-    """What the model is told to do in this direction; None: nothing. Give it as `prompt`, "" where it is None.
-
-    A model that knows no direction by its name, as published ones, has one prompt for both.
-    """
-    if direction in model.prompts:
-        return model.prompts[direction]
-    return model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
 
 
 def _settle(

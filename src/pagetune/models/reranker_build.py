@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.light import light_weights
 from pagetune.models.own_modules import load_modules, names_own, read_json
-from pagetune.models.quiet import quiet
+from pagetune.models.quiet import drawn_from, quiet
 from pagetune.models.refused import why
 from pagetune.models.reranker_head import answer_direction, answer_ids
 from pagetune.models.reranker_specs import RerankSpec, generates, read_config, sees_by
@@ -112,8 +113,6 @@ def _text(spec: RerankSpec, recipe: RerankRecipe) -> CrossEncoder:
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Transformer
 
-    from pagetune.models.seeds import drawn_from
-
     if spec.name == "light":
         return _light(spec)
     places = spec.hub() | {"trust_remote_code": spec.base.trust_remote_code}
@@ -139,7 +138,6 @@ def _light(spec: RerankSpec) -> CrossEncoder:
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Transformer
 
-    from pagetune.models.loading import light_weights
     from pagetune.models.token_match import TokenMatch
 
     places = {"local_files_only": True}

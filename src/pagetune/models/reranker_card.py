@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pagetune.models.card import figure, is_hub_id, libraries, portable, without_place
+from pagetune.models.inspect import DIRECTIONS, architecture_of, attention_of, sees, task_prompt
+from pagetune.models.pixels import pixel_bounds
 from pagetune.models.rerank_parity import RerankParityReport
-from pagetune.models.reranker import DIRECTIONS, architecture_of, sees, task_prompt
 from pagetune.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -54,9 +55,6 @@ def reranker_card(
 ) -> str:
     """The card as Markdown, its head as the Hub reads it. Folders of this machine are named by their last part."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from pagetune.models.describe import attention_of
-    from pagetune.models.pixels import pixel_bounds
 
     environment = Environment(
         loader=PackageLoader("pagetune.models"),

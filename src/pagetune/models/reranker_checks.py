@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
-from pagetune.models.reranker import architecture_of
+from pagetune.models.inspect import architecture_of
 from pagetune.models.reranker_head import answer_ids, has_head
 from pagetune.models.reranker_specs import RerankSpec
 from pagetune.models.reranker_template import pair_failure, unanswered

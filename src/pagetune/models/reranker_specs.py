@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,11 @@ from typing import Any
 import yaml
 
 from pagetune.errors import ModelError
-from pagetune.models.reranker import Architecture
+from pagetune.models.inspect import Architecture
+from pagetune.models.own_modules import read_json
+from pagetune.models.presets import find_reranker
+from pagetune.models.quiet import quiet
+from pagetune.models.refused import why
 from pagetune.models.specs import Spec, default_device, resolve
 from pagetune.recipe import ModelRecipe, RerankRecipe
 
@@ -46,8 +49,6 @@ class RerankSpec:
 
 def resolve_reranker(recipe: RerankRecipe, folder: Path | None = None) -> RerankSpec:
     """Fill in what the recipe leaves open from the preset, the checkpoint and the machine. Raises ModelError."""
-    from pagetune.models.reranker_presets import find_reranker
-
     if folder is None and recipe.name == "auto":
         raise ModelError("rerank.name=auto is no reranker's name; give light, a preset, a folder or a Hub id")
     if folder is not None and not (folder / "modules.json").is_file():
@@ -110,13 +111,13 @@ def _refuse_unknown_answers(base: Spec) -> None:
     """Refuse a published reranker whose own template, prompt and answers are not in its files: as a mere backbone it
     would get others, or a head of chance. Raises ModelError."""
     if "rerank" in Path(base.name).name.casefold():
-        why = "by its name"
+        told = "by its name"
     elif _card(base).get("pipeline_tag") == "text-ranking":
-        why = "by its card"
+        told = "by its card"
     else:
         return
     raise ModelError(
-        f"reranker {base.name!r} is one already, {why}, but no modules.json of a CrossEncoder says how it answers; "
+        f"reranker {base.name!r} is one already, {told}, but no modules.json of a CrossEncoder says how it answers; "
         "name a copy or a revision that Sentence Transformers loads as one, or set rerank.architecture (logit, pooled "
         "or text) to make a new reranker of it"
     )
@@ -125,9 +126,6 @@ def _refuse_unknown_answers(base: Spec) -> None:
 def read_config(base: Spec) -> Any:
     """The checkpoint's configuration. Raises ModelError."""
     from transformers import AutoConfig
-
-    from pagetune.models.quiet import quiet
-    from pagetune.models.refused import why
 
     try:
         with quiet():
@@ -167,17 +165,12 @@ def _card(base: Spec) -> dict[str, Any]:
 def _file(base: Spec, name: str) -> Any:
     """A JSON file of the checkpoint, None where there is none."""
     found = _path(base, name)
-    try:
-        return None if found is None else json.loads(Path(found).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
+    return None if found is None else read_json(Path(found))
 
 
 def _path(base: Spec, name: str) -> str | None:
     """Where a file of the checkpoint lies on this machine, None where it has none."""
     from sentence_transformers.util import load_file_path
-
-    from pagetune.models.quiet import quiet
 
     try:
         with quiet():

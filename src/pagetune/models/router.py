@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
+from pagetune.models.light import light_weights
+from pagetune.models.quiet import drawn_from, quiet
 from pagetune.models.refused import why
-from pagetune.models.seeds import drawn_from
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -25,8 +26,6 @@ def build_router(spec: Spec) -> SentenceTransformer:
     """
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.base.modules import Dense, Normalize, Router
-
-    from pagetune.models.quiet import quiet
 
     if spec.image_model is None:
         raise ModelError(
@@ -55,7 +54,7 @@ def _tower(name: str, modality: str, spec: Spec) -> tuple[list[Any], int]:
     from sentence_transformers.base.modules import Normalize
 
     if name == "light":
-        name = str(_light())
+        name = str(light_weights())
     try:
         model = SentenceTransformer(
             name,
@@ -72,16 +71,3 @@ def _tower(name: str, modality: str, spec: Spec) -> tuple[list[Any], int]:
     if not width:
         raise ModelError(f"the {modality} tower {name!r} does not say how wide its vectors are; choose another")
     return [module for module in model if not isinstance(module, Normalize)], width
-
-
-def _light() -> Any:
-    from pagetune.models.loading import light_weights
-
-    return light_weights()
-
-
-def is_router(model: Any) -> bool:
-    """Whether a model begins with routes."""
-    from sentence_transformers.base.modules import Router
-
-    return isinstance(model[0], Router)

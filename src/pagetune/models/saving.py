@@ -1,19 +1,26 @@
-"""A trained model into a folder that answers as it was trained to, or into no folder at all; and onto the Hub."""
+"""A trained model or reranker into a folder that answers as it was trained to, or into none; and onto the Hub."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pagetune.errors import ModelError
 from pagetune.models.adapters import has_adapters, merge_adapters, save_adapter
 from pagetune.models.answers import Pair
 from pagetune.models.card import CardFacts, model_card
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.parity import ParityReport, Store, check_parity, remember
+from pagetune.models.quiet import quiet
+from pagetune.models.rerank_answers import RerankPair
+from pagetune.models.rerank_parity import RerankParityReport, check_rerank_parity, remember_scores
+from pagetune.models.reranker_card import RerankFacts, reranker_card
 from pagetune.recipe import Recipe
 from pagetune.workspace import replace_folder
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
 
 CARD = "README.md"
 ADAPTER = "adapter"
@@ -64,6 +71,33 @@ def save_finished(
     return report
 
 
+def save_reranker(
+    model: CrossEncoder,
+    folder: Path,
+    recipe: Recipe,
+    pairs: Sequence[RerankPair],
+    *,
+    facts: RerankFacts | None = None,
+) -> RerankParityReport:
+    """Merge, save, compare: `folder` is replaced by a reranker that passed the parity gate, or stays as it is.
+
+    `pairs`: queries and documents of the directions that were trained, some that fit and some that do not, of which
+    the first 16 are compared. With lora.keep_adapter the adapter lies in `adapter/` besides. The model is left merged.
+    Returns what was compared. Raises ParityError, ModelError.
+    """
+    trained = remember_scores(model, pairs)
+    adapter = has_adapters(model) and recipe.lora.keep_adapter
+    with replace_folder(folder) as fresh:
+        if adapter:
+            save_adapter(model, recipe.lora, recipe.rerank.name, fresh / ADAPTER)
+        merge_adapters(model)
+        _write(model, fresh)
+        report = check_rerank_parity(model, trained.pairs, fresh, recipe=recipe.rerank, trained=trained)
+        card = reranker_card(model, recipe, facts or RerankFacts(), report, adapter=adapter)
+        (fresh / CARD).write_text(card, encoding="utf-8")
+    return report
+
+
 def push(folder: Path, repo_id: str, private: bool = True) -> str:
     """Put a saved model on the Hub under `repo_id`, made if it is not there; returns the address of the commit.
 
@@ -109,7 +143,5 @@ def _dimension(model: Any, asked: int | None) -> int | None:
 
 
 def _write(model: Any, folder: Path) -> None:
-    from pagetune.models.quiet import quiet
-
     with quiet():
-        model.save(str(folder), create_model_card=False)
+        model.save_pretrained(str(folder), create_model_card=False)

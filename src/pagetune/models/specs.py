@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pagetune.errors import ModelError
+from pagetune.models.own_modules import read_json
 from pagetune.recipe import ModelRecipe
 
 if TYPE_CHECKING:
@@ -161,8 +161,5 @@ def _first(*values: str | None) -> str | None:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
+    read = read_json(file)
     return read if isinstance(read, dict) else {}

@@ -123,7 +123,7 @@ class SearchEngine:
     def encode(self, text: str) -> NDArray[np.float32]:
         """float32 [dim], as the tuned model makes it: the query's vector, or [tokens, dim] with late interaction."""
         from pagetune.models.encoding import encode_queries
-        from pagetune.models.late_interaction import is_late
+        from pagetune.models.inspect import is_late
         from pagetune.models.pictures import encode_texts
 
         vectors: Sequence[NDArray[np.float32]] | NDArray[np.float32]

@@ -102,8 +102,8 @@ class ShortlistReranker:
 
     def _rendering(self) -> dict[str, Any] | None:
         """How large pages are rendered; None where the reranker reads their words."""
+        from pagetune.models.inspect import sees
         from pagetune.models.pixels import rendering
-        from pagetune.models.reranker import sees
 
         if not sees(self.model):
             return None

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from pagetune.models.answers import Stored
 from pagetune.models.encoding import PageVectors
-from pagetune.models.parity import Stored
 from pagetune.models.scoring import Matrix
 from pagetune.recipe import IndexRecipe
 from pagetune.records import Page

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
 
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe
 from pagetune.training.budget import Trial, left_for_graphs, measure, room

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pagetune.errors import DataError, ModelError
 from pagetune.models.adapters import add_adapters, freeze_vision
 from pagetune.models.encoding import fingerprint_model
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.progress import SILENT, Progress
 from pagetune.training.adapter_checkpoints import adapter_checkpoints
 from pagetune.training.arguments import Plan, plan, training_arguments, use_bfloat16
@@ -42,7 +42,6 @@ class Judge(Evaluator, Protocol):
     """What judges the retriever while it is trained: `ValidationEvaluator` or `ImageEvaluator`."""
 
     def __call__(self, model: Any) -> dict[str, float]: ...
-
     def identity(self) -> list[Any]: ...
 
     @property

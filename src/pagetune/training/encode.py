@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pagetune.examples.page_images import PageEvalSet, rendered_pages
-from pagetune.models.describe import by_image
 from pagetune.models.encoding import Matrix, PageVectors, encode_pages, encode_queries
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import by_image, is_late
 from pagetune.models.pictures import encode_texts
 from pagetune.models.pixels import rendering
 from pagetune.training.page_cache import kept_pages

@@ -13,7 +13,7 @@ from sentence_transformers.sentence_transformer.evaluation import SentenceEvalua
 
 from pagetune.models.adapters import has_adapters
 from pagetune.models.encoding import PageVectors
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.pictures import encode_texts
 from pagetune.models.scoring import Matrix, score_pages
 from pagetune.recipe import Recipe

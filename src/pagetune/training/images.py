@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from pagetune.errors import DataError, ModelError
 from pagetune.models.adapters import add_adapters, freeze_vision
 from pagetune.models.encoding import fingerprint_model
-from pagetune.models.late_interaction import PROJECTION, is_late
+from pagetune.models.inspect import is_late, is_router
+from pagetune.models.late_interaction import PROJECTION
 from pagetune.models.quantised import stored_bytes
-from pagetune.models.router import PROJECTIONS, is_router
+from pagetune.models.router import PROJECTIONS
 from pagetune.progress import SILENT, Progress
 from pagetune.recipe import FitRecipe, Recipe
 from pagetune.training.adapter_checkpoints import adapter_checkpoints

@@ -23,7 +23,7 @@ def ranking_loss(model: Any, recipe: FitRecipe, *, cached: bool, rows: int | Non
     through the gradient cache (Gao et al., 2021), which embeds recipe.mini_batch_size rows at a time, and twice; the
     loss itself is made of so many `rows` at a time (None: as many). Raises ModelError as `check_loss`.
     """
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
 
     check_loss(model, recipe)
     rows = rows or recipe.mini_batch_size
@@ -55,7 +55,7 @@ def check_loss(model: Any, recipe: FitRecipe, columns: Collection[str] = ("negat
     """Refuse what the model's loss has not, before anything is computed: late interaction's only ranks pages for a
     query, and weighs all negatives alike. `columns`: what there is to train on. Raises ModelError, and DataError for
     hard negatives that are not there."""
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late
 
     if recipe.hardness == "hard_negatives" and "negative_0" not in columns:
         raise DataError(

@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from pagetune.errors import ModelError
 from pagetune.models.encoding import Matrix, PageVectors
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.models.pictures import document_prompt, gather, identity, pool_tokens
 from pagetune.models.vector_cache import VectorCache
 from pagetune.progress import SILENT, Progress

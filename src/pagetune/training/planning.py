@@ -7,31 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pagetune.training.budget import SPARE, Trial
+from pagetune.training.budget import Trial
 from pagetune.training.memory import SHARE_OF_FREE
 from pagetune.training.mini_batches import Budget, cut, padded
 
 if TYPE_CHECKING:
     from pagetune.recipe import Recipe
     from pagetune.training.arguments import Plan
-    from pagetune.training.trials import Costs, Weights
+    from pagetune.training.trials import Costs, Machine, Weights
 
 GIB = 2**30
-
-
-@dataclass(frozen=True, slots=True)
-class Machine:
-    """What there is to train with."""
-
-    name: str
-    gpu: bool
-    bytes: int
-    """Of the device, with what this process holds of it already."""
-
-    @property
-    def usable(self) -> int:
-        """What is planned with."""
-        return int(SPARE * self.bytes)
 
 
 @dataclass(frozen=True, slots=True)

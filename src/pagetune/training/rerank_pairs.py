@@ -162,7 +162,7 @@ def prompts_of(
     model: Any, directions: Sequence[RerankDirection], given: Mapping[RerankDirection, str]
 ) -> dict[RerankDirection, str | None]:
     """The task prompt of each direction: as given, else the model's own."""
-    from pagetune.models.reranker import task_prompt
+    from pagetune.models.inspect import task_prompt
 
     return {direction: given.get(direction) or task_prompt(model, direction) for direction in directions}
 

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pagetune.models.late_interaction import is_late
+from pagetune.models.inspect import is_late
 from pagetune.recipe import FitRecipe
-from pagetune.training.budget import Trial, left_for_graphs, measure
+from pagetune.training.budget import SPARE, Trial, left_for_graphs, measure
 from pagetune.training.feeding import Job, Reference
 from pagetune.training.loop import as_trained
 from pagetune.training.memory import free_bytes, release, trainable
 from pagetune.training.mini_batches import Budget
-from pagetune.training.planning import Machine
 from pagetune.training.representations import Tokens, Vectors
 from pagetune.training.streaming import Streaming
 
@@ -35,6 +34,21 @@ MINI_BATCHES = 3
 
 OPENED = 4
 """Pages that are opened and scaled to see how long that takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to train with."""
+
+    name: str
+    gpu: bool
+    bytes: int
+    """Of the device, with what this process holds of it already."""
+
+    @property
+    def usable(self) -> int:
+        """What is planned with."""
+        return int(SPARE * self.bytes)
 
 
 @dataclass(frozen=True, slots=True)

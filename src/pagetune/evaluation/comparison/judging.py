@@ -73,9 +73,8 @@ def judge(job: Job) -> Result:
 
 def _judge_looker(job: Job, settings: ModelRecipe, model: Any) -> Result:
     from pagetune.evaluation.visual import judge_model
-    from pagetune.models.late_interaction import is_late
+    from pagetune.models.inspect import is_late, is_router
     from pagetune.models.pictures import encode_texts
-    from pagetune.models.router import is_router
     from pagetune.training.page_encoding import PageImages, encode_pictures
 
     chosen, first = job.chosen, job.chosen.page_ids[0]
@@ -138,7 +137,7 @@ def _score_texts(job: Job, settings: ModelRecipe, model: Any, texts: dict[str, s
 
 
 def _result(job: Job, model: Any, kind: Kind, scores: ModelScores, rate: float | None, told: str = "") -> Result:
-    from pagetune.models.describe import describe
+    from pagetune.models.inspect import describe
 
     return Result(
         label=job.label,

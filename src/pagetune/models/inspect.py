@@ -1,13 +1,58 @@
-"""What a model is: whether it looks at pages, and in one line what it takes, how wide its vectors are, how it was
-loaded."""
+"""What a loaded model is: of late interaction, a router, a reranker that sees; and all of it in one line."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pagetune.errors import ModelError
-from pagetune.models.late_interaction import is_late
 from pagetune.models.pixels import pixel_bounds
+from pagetune.recipe import RerankDirection
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+Architecture = Literal["logit", "pooled", "text"]
+
+DIRECTIONS: tuple[RerankDirection, ...] = get_args(RerankDirection)
+
+
+def is_late(model: Any) -> bool:
+    """Whether the model gives a vector a token."""
+    from sentence_transformers import MultiVectorEncoder
+
+    return isinstance(model, MultiVectorEncoder)
+
+
+def is_router(model: Any) -> bool:
+    """Whether a model begins with routes."""
+    from sentence_transformers.base.modules import Router
+
+    return isinstance(model[0], Router)
+
+
+def architecture_of(model: CrossEncoder) -> Architecture:
+    """What turns the transformer's output into a score."""
+    from sentence_transformers.cross_encoder.modules import LogitScore
+    from sentence_transformers.sentence_transformer.modules import Pooling
+
+    if any(isinstance(module, LogitScore) for module in model):
+        return "logit"
+    return "pooled" if any(isinstance(module, Pooling) for module in model) else "text"
+
+
+def sees(model: CrossEncoder) -> bool:
+    """Whether the model takes page images; one that does not takes the words of a passage."""
+    return bool(model.supports("image"))
+
+
+def task_prompt(model: CrossEncoder, direction: RerankDirection) -> str | None:
+    """What the model is told to do in this direction; None: nothing. Give it as `prompt`, "" where it is None.
+
+    A model that knows no direction by its name, as published ones, has one prompt for both.
+    """
+    if direction in model.prompts:
+        return model.prompts[direction]
+    return model.prompts.get(model.default_prompt_name) if model.default_prompt_name else None
 
 
 def describe(model: Any) -> str:
