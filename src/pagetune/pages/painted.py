@@ -334,9 +334,13 @@ def _with_likes(unseen: Collection[int], groups: Mapping[int, str]) -> Iterator[
     for group in {groups[item] for item in unseen if item in groups}:
         items = [item for item, name in groups.items() if name == group]
         boxes = np.asarray([_box(item) or (0, 0, 0, 0) for item in items], np.float32)
+        across = np.argsort(boxes[:, 0], kind="stable")
+        left = boxes[across, 0]
         near = np.zeros(len(items), bool)
         for box in boxes[[item in unseen for item in items]]:
-            near |= np.abs(boxes - box).max(1) <= 0.25 * (box[3] - box[1])
+            step = 0.25 * (box[3] - box[1])
+            some = across[np.searchsorted(left, box[0] - step) : np.searchsorted(left, box[0] + step, side="right")]
+            near[some] |= np.abs(boxes[some] - box).max(1) <= step
         yield from (item for item, own in zip(items, near.tolist(), strict=True) if own)
 
 
