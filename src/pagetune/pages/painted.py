@@ -280,7 +280,8 @@ _MODE = [ctypes.addressof(_MODES) + 4 * place for place in range(2)]
 
 
 def _is_pale(text: int) -> bool:
-    return bool(_fill(text, *_CHANNEL)) and (min(_CHANNELS[:3]) >= _PALE or _CHANNELS[3] < 16)
+    red, green, blue, alpha = _CHANNELS if _fill(text, *_CHANNEL) else (0, 0, 0, 255)
+    return (red >= _PALE and green >= _PALE and blue >= _PALE) or alpha < 16
 
 
 def _box(item: int) -> tuple[float, float, float, float] | None:

@@ -41,6 +41,7 @@ _ACCENTS = {
 _ALONE = re.compile(
     r"[\u00b4\u02c6\u02dc\u00af\u02c9\u02d8-\u02dd\u00a8\u02c7\u00b8]|(?<=[^\W\d_])[`^~]|[`^~](?=[^\W\d_])"
 )
+_SIGN = re.compile("[\u00b4\u02c6\u02dc\u00af\u02c9\u02d8-\u02dd\u00a8\u02c7\u00b8`^~]")
 _DOTLESS = {"\u0131": "i", "\u0237": "j"}
 
 
@@ -55,7 +56,14 @@ class Repaired(NamedTuple):
 def repair(layer: TextLayer, glyph_names: GlyphNamer) -> Repaired:
     """The characters of a layer as a reader would write them down."""
     text, spelt, unknown = _named(layer, layer.text, glyph_names)
-    return Repaired(_accented(layer, _closed_up(layer, _once(layer, text))), spelt, unknown)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    alike, blank = (codes[1:] == codes[:-1]) & (codes[1:] > 0x2F), codes == 0x20
+    # Most texts have nothing of either, and a look at the codes is a tenth of a search.
+    if np.count_nonzero(alike) > max(2, _DOUBLED_SHARE * np.count_nonzero(codes > 0x20)):
+        text = _once(layer, text)
+    if (blank[:-4] & blank[2:-2] & blank[4:] & ~blank[1:-3] & ~blank[3:-1]).any():
+        text = _closed_up(layer, text)
+    return Repaired(_accented(layer, text), spelt, unknown)
 
 
 def _named(layer: TextLayer, text: str, glyph_names: GlyphNamer) -> Repaired:
@@ -85,7 +93,7 @@ def _named(layer: TextLayer, text: str, glyph_names: GlyphNamer) -> Repaired:
 def _once(layer: TextLayer, text: str) -> str:
     """Letters that are drawn twice in one place, one after the other, stand once."""
     pairs = [match.start() for match in _DOUBLED.finditer(text)]
-    if len(pairs) < 3 or len(pairs) < _DOUBLED_SHARE * sum(map(str.isalnum, text)):
+    if len(pairs) < 3:
         return text
     boxes = layer.boxes([index for start in pairs for index in (start, start + 1)]).reshape(-1, 2, 4)
     width = np.maximum(boxes[:, 0, 2] - boxes[:, 0, 0], 0.1)
@@ -116,7 +124,7 @@ def _accented(layer: TextLayer, text: str) -> str:
     So do TeX's older fonts write `r´esum´e`; pdfium may even put such an accent words away from its letter, so that
     only the boxes tell which it is.
     """
-    accents = [match.start() for match in _ALONE.finditer(text)]
+    accents = _lone_accents(layer, text)
     if not accents:
         return text
     letters = [index for index, character in enumerate(text) if character.isalpha()]
@@ -138,6 +146,18 @@ def _accented(layer: TextLayer, text: str) -> str:
             characters[letter], characters[at] = whole, NO_CHARACTER
             _close_up(layer, characters, at)
     return "".join(characters)
+
+
+def _lone_accents(layer: TextLayer, text: str) -> list[int]:
+    """Where signs stand that may be accents; those that code is full of only where they lie over a neighbour."""
+    found = [match.start() for match in _ALONE.finditer(text)] if _SIGN.search(text) else []
+    typed = [at for at in found if text[at].isascii() and 0 < at < len(text) - 1]
+    if not typed:
+        return found
+    boxes = layer.boxes([index for at in typed for index in (at - 1, at, at + 1)]).reshape(-1, 3, 4)
+    shared = np.minimum(boxes[:, 1, 2:3], boxes[:, ::2, 2]) - np.maximum(boxes[:, 1, 0:1], boxes[:, ::2, 0])
+    apart = (shared < 0.3 * (boxes[:, 1, 2:3] - boxes[:, 1, 0:1])).all(axis=1)
+    return sorted({*found} - {*np.asarray(typed)[apart].tolist()})
 
 
 def _overlap(box: NDArray[np.float32], others: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -29,6 +29,7 @@ UNKNOWN = "\ufffd"
 """A glyph of which nobody knows the character."""
 
 _WORD = re.compile(r"[^\s\x02\ufffe\u200b]+[\x02\ufffe]?")
+_CUT = re.compile("[\x02\ufffe\xad]")
 _LIGATURES = {0xFB00: "ff", 0xFB01: "fi", 0xFB02: "fl", 0xFB03: "ffi", 0xFB04: "ffl", 0xFB05: "st", 0xFB06: "st"}
 _UNCLEAN = re.compile("[\x00-\x08\x0e-\x1b\x7f\xad\ufb00-\ufb05\ufeff\ufffe]")
 _CLEAN: dict[int, str] = dict.fromkeys((*range(32), 0x7F, 0xAD, 0xFEFF, 0xFFFE), "") | _LIGATURES
@@ -117,20 +118,27 @@ def split_words(
     words, spans = _tokens(text, spelt or {})
     if not words:
         return no_words()
-    pairs = boxes_of([index for start, end in spans for index in (start, end - 1)]).reshape(-1, 2, 4)
-    boxes = np.concatenate([pairs[:, :, :2].min(1), pairs[:, :, 2:].max(1)], axis=1)
-    down, backwards = _written_down(pairs, spans), _written_backwards(words, pairs)
-    keep = np.ones(len(words), bool) if seen_of is None else seen_of(boxes, [start for start, _ in spans])
-    keep[keep] = ~_drawn_twice([word for word, kept in zip(words, keep.tolist(), strict=True) if kept], boxes[keep])
+    ends = _ends(spans)
+    pairs = boxes_of(ends).reshape(-1, 2, 4)
+    first, last = pairs[:, 0], pairs[:, 1]
+    low, high = np.minimum(first[:, :2], last[:, :2]), np.maximum(first[:, 2:], last[:, 2:])
+    boxes = np.concatenate([low, high], axis=1)
+    leftwards = not text.isascii() and _RIGHT_TO_LEFT.search(text) is not None
+    down = _written_down(pairs, spans)
+    backwards = _written_backwards(words, pairs) if leftwards else np.zeros(len(words), bool)
+    keep = np.ones(len(words), bool) if seen_of is None else seen_of(boxes, ends[::2])
+    seen = [word for word, kept in zip(words, keep.tolist(), strict=True) if kept] if not keep.all() else words
+    keep[keep] = ~_drawn_twice(seen, boxes[keep])
     if not keep.all():
         kept = np.flatnonzero(keep).tolist()
         words, spans, boxes = [words[place] for place in kept], [spans[place] for place in kept], boxes[keep]
-        down, backwards = down[keep], backwards[keep]
+        down, backwards, ends = down[keep], backwards[keep], _ends(spans)
         if not words:
             return no_words()
-    starts = [start for start, _ in spans]
-    broken = _after_breaks(text, [index for start, end in spans for index in (start, end - 1)])
-    broken |= np.asarray([False, *(word.endswith(HYPHEN) for word in words[:-1])])
+    starts = ends[::2]
+    broken = _after_breaks(text, ends)
+    if _CUT.search(text):
+        broken |= np.asarray([False, *(word.endswith(HYPHEN) for word in words[:-1])])
     turns = np.zeros(len(words), np.int64)
     if turns_of is not None and _look_turned(words, boxes):
         turns = turns_of(starts)
@@ -138,9 +146,14 @@ def split_words(
         turns[(turns == 0) & down] = 3
     if turns.any():
         return _turned(words, boxes, starts, broken, turns, size_of)
-    lines = number_lines(boxes, broken, _leftwards(words))
+    lines = number_lines(boxes, broken, _leftwards(words) if leftwards else None)
     found = Words(words, boxes, _sizes(boxes, starts, size_of), lines, _layer(len(words)))
     return _turned_round(found, backwards) if backwards.any() else found
+
+
+def _ends(spans: Sequence[tuple[int, int]]) -> list[int]:
+    """The indices of the first and of the last character of each word, in turn."""
+    return [index for start, end in spans for index in (start, end - 1)]
 
 
 def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[int, int]]]:
@@ -154,8 +167,8 @@ def _tokens(text: str, spelt: Mapping[int, str]) -> tuple[list[str], list[tuple[
     plain: dict[int, str] = {**_CLEAN, **spelt}
     cleaned = [raw.translate(plain) for raw in raws]
     kept = [place for place, word in enumerate(cleaned) if word]
-    broken = "\x02\ufffe\xad"
-    return [cleaned[at] + HYPHEN if raws[at][-1] in broken else cleaned[at] for at in kept], [spans[at] for at in kept]
+    ends = [HYPHEN if _CUT.match(raws[at][-1]) else "" for at in kept]
+    return [cleaned[at] + end for at, end in zip(kept, ends, strict=True)], [spans[at] for at in kept]
 
 
 def _cut(token: str) -> list[tuple[int, int]]:
@@ -238,13 +251,16 @@ def _reverse(word: str) -> str:
 def _drawn_twice(words: Sequence[str], boxes: NDArray[np.float32]) -> NDArray[np.bool_]:
     """bool [n]: the same word stands in the same place before, a tenth of its height apart at most."""
     twice = np.zeros(len(words), bool)
-    heights = np.maximum(boxes[:, 3] - boxes[:, 1], 1.0)
+    heights = np.maximum(boxes[:, 3] - boxes[:, 1], 1.0).astype(np.float64)
+    places = boxes[:, :2] / (heights[:, None] / 2)
     # Neighbours in a grid of half a height; a second grid, half a step off, has those that the first one parts.
     for shift in (0.0, 0.5):
-        cells = np.floor(boxes[:, [0, 1]] / (heights[:, None] / 2) + shift).astype(np.int64)
-        _, cell, count = np.unique(cells[:, 0] * 1_000_003 + cells[:, 1], return_inverse=True, return_counts=True)
-        if len(count) == len(words):
+        cells = np.floor(places + shift)
+        keys = cells[:, 0] * 1_000_003.0 + cells[:, 1]
+        ordered = np.sort(keys)
+        if (ordered[1:] != ordered[:-1]).all():  # As on nearly every page.
             continue
+        _, cell, count = np.unique(keys, return_inverse=True, return_counts=True)
         first: dict[tuple[int, str], int] = {}
         for place in np.flatnonzero(count[cell] > 1).tolist():
             before = first.setdefault((int(cell[place]), words[place]), place)
@@ -255,8 +271,8 @@ def _drawn_twice(words: Sequence[str], boxes: NDArray[np.float32]) -> NDArray[np
 
 def _look_turned(words: Sequence[str], boxes: NDArray[np.float32]) -> bool:
     """Is a longer word higher than wide, or does the type run from right to left? Only then it is worth asking."""
-    tall = (boxes[:, 3] - boxes[:, 1]) > 1.3 * (boxes[:, 2] - boxes[:, 0])
-    if any(len(words[place]) > 2 for place in np.flatnonzero(tall).tolist()):
+    tall = (boxes[:, 3] - boxes[:, 1]) > 1.5 * (boxes[:, 2] - boxes[:, 0])
+    if any(len(words[place]) > 3 for place in np.flatnonzero(tall).tolist()):
         return True
     return 2 * int((boxes[1:, 0] < boxes[:-1, 0]).sum()) >= len(words) > 1
 
