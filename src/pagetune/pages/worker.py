@@ -6,6 +6,7 @@ several answers; the last one says so ("done"), or why it failed ("refused", "me
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
@@ -333,6 +334,9 @@ def main() -> None:
     # Pictures' sizes are judged before any pixel is decoded, so Pillow's own guard is not needed.
     Image.MAX_IMAGE_PIXELS = None
     warnings.simplefilter("ignore")
+    # What the libraries have loaded stays: nobody need look through it again for every few pages of words.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
     serve(socket.socket(fileno=handle), arena)
     os._exit(0)
 
