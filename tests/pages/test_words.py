@@ -3,7 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pagetune.pages.geometry import Frame, fit
-from pagetune.pages.words import Words, join_cut_words, number_lines, pack, split_words, unpack
+from pagetune.pages.line_numbers import number_lines
+from pagetune.pages.splitting import split_words
+from pagetune.pages.words import Words, join_cut_words, pack, unpack
 
 
 def grid(text: str):

@@ -9,10 +9,9 @@ it paints alone is changed by leaving it out.
 
 from __future__ import annotations
 
-import ctypes
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from ctypes import c_void_p
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,35 +20,28 @@ import pypdfium2.raw as raw
 from numpy.typing import NDArray
 
 from pagetune.pages.geometry import Frame, covered_share, fit
-from pagetune.pages.layer import INVISIBLE, TextLayer, address_of, loose
+from pagetune.pages.layer import INVISIBLE, TextLayer
+from pagetune.pages.objects import (
+    MOST_OBJECTS,
+    box_of,
+    count_marks,
+    cover_of,
+    is_clipped_away,
+    is_pale,
+    kind_of,
+    leaves_of,
+    mode_of,
+    objects_of,
+    optional_layer,
+    switched_off,
+)
 
-_P, _I = ctypes.c_void_p, ctypes.c_int
-_count = loose(raw.FPDFPage_CountObjects, _I, _P)
-_get = loose(raw.FPDFPage_GetObject, _P, _P, _I)
-_kind = loose(raw.FPDFPageObj_GetType, _I, _P)
-_bounds = loose(raw.FPDFPageObj_GetBounds, _I, _P, _P, _P, _P, _P)
-_marks = loose(raw.FPDFPageObj_CountMarks, _I, _P)
-_mode = loose(raw.FPDFTextObj_GetTextRenderMode, _I, _P)
-_fill = loose(raw.FPDFPageObj_GetFillColor, _I, _P, _P, _P, _P, _P)
-_draw_mode = loose(raw.FPDFPath_GetDrawMode, _I, _P, _P, _P)
-_set_active = loose(raw.FPDFPageObj_SetIsActive, _I, _P, _I)
-_form_count = loose(raw.FPDFFormObj_CountObjects, _I, _P)
-_form_get = loose(raw.FPDFFormObj_GetObject, _P, _P, ctypes.c_ulong)
-_clip = loose(raw.FPDFPageObj_GetClipPath, _P, _P)
-_clip_count = loose(raw.FPDFClipPath_CountPaths, _I, _P)
-
-_MOST = 20_000
-"""Objects of a page that are looked at."""
 _MOST_LAYERS = 8
 """Groups that are looked at one by one; what is left is looked at together."""
 _MOST_ASKED = 100
 """Groups that are asked whether they paint anything."""
-_PALE = 240
-"""Of 255: type with no darker channel is looked at."""
 _FILLED = 0.5
 """The share of a page that its pictures cover, from which it is a picture."""
-_THIN = 3.0
-"""Points: what is drawn over text and is no higher is a rule."""
 _LONG_SIDE = 800
 _AT_ONCE = 1 << 18
 """Pairs of a text and what may lie over it that are compared at once."""
@@ -62,9 +54,6 @@ _SEEN_SHARE = 0.3
 _PALE_SHARE = 0.1
 """The same of pale type: on paper nothing of it is seen, and over the bright half of a photograph it is read still."""
 _PALE_GROUP = " pale"
-_DEEPEST = 4
-_FAR = 1e6
-"""Points: no page is as large."""
 UNSEEN = "not painted, or under something drawn later"
 
 
@@ -87,7 +76,7 @@ class Painted:
 
     def __init__(self, page: Any, frame: Frame, width: float, height: float, without: Collection[int] = ()) -> None:
         self._without = frozenset(without)
-        self._page, self._address = page, address_of(page)
+        self._page = page
         self._frame, self._width, self._height = frame, width, height
         self.left_out: Counter[str] = Counter()
         self.covered = False
@@ -127,24 +116,23 @@ class Painted:
         found = Suspects()
         texts: list[tuple[int, int]] = []
         covers: list[tuple[int, tuple[float, float, float, float]]] = []
-        for order in range(min(_count(self._address), _MOST)):
-            item = _get(self._address, order)
-            kind = _kind(item)
-            layer = _optional_layer(item) if _marks(item) > 0 else None
+        for order, item in enumerate(objects_of(self._page)[:MOST_OBJECTS]):
+            kind = kind_of(item)
+            layer = optional_layer(item) if count_marks(item) > 0 else None
             if kind == raw.FPDF_PAGEOBJ_TEXT:
-                mode = _mode(item)
+                mode = mode_of(item)
                 if mode != raw.FPDF_TEXTRENDERMODE_CLIP:  # What is drawn over that shows its letters.
                     texts.append((order, item))
                 if mode == INVISIBLE:
                     found.unpainted.add(item)
                 elif layer is not None:
                     found.texts[item] = layer
-                elif _is_pale(item) or _clipped_away(item):
+                elif is_pale(item) or is_clipped_away(item):
                     found.texts[item] = _PALE_GROUP
             elif kind == raw.FPDF_PAGEOBJ_FORM:
                 group = layer or f" form {order}"
-                found.texts |= {leaf: group for leaf in leaves_of(item, 1) if _kind(leaf) == raw.FPDF_PAGEOBJ_TEXT}
-            if kind != raw.FPDF_PAGEOBJ_TEXT and (box := _cover(item, kind)) is not None:
+                found.texts |= {leaf: group for leaf in leaves_of(item, 1) if kind_of(leaf) == raw.FPDF_PAGEOBJ_TEXT}
+            if kind != raw.FPDF_PAGEOBJ_TEXT and (box := cover_of(item, kind)) is not None:
                 if kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM):
                     found.pictures.append(box)
                 if texts:
@@ -198,47 +186,13 @@ class Painted:
         width, height = size
         stride = (width + 3) // 4 * 4
         pixels = np.full((height, stride), paper, np.uint8)
-        bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_Gray, pixels.ctypes.data_as(_P), stride)
+        memory = pixels.ctypes.data_as(c_void_p)
+        bitmap = raw.FPDFBitmap_CreateEx(width, height, raw.FPDFBitmap_Gray, memory, stride)
         try:
             raw.FPDF_RenderPageBitmap(bitmap, self._page, 0, 0, width, height, 0, 0)
         finally:
             raw.FPDFBitmap_Destroy(bitmap)
         return pixels[:, :width].astype(np.int16)
-
-
-def objects_of(page: Any) -> list[int]:
-    """The addresses of a page's objects, in the order of drawing."""
-    address = address_of(page)
-    return [_get(address, order) for order in range(_count(address))]
-
-
-@contextmanager
-def switched_off(items: Collection[int]) -> Iterator[None]:
-    """Objects switched off: neither painted nor read."""
-    for item in items:
-        _set_active(item, False)
-    try:
-        yield
-    finally:
-        for item in items:
-            _set_active(item, True)
-
-
-@contextmanager
-def out_of_the_way(items: Collection[int]) -> Iterator[None]:
-    """Objects switched off, and texts moved off the page: pdfium compares a text with the ones before it even where
-    these are off, and leaves it out if it is the same in the same place."""
-    texts = [ctypes.cast(item, raw.FPDF_PAGEOBJECT) for item in items if _kind(item) == raw.FPDF_PAGEOBJ_TEXT]
-    places = [raw.FS_MATRIX() for _ in texts]
-    for text, place in zip(texts, places, strict=True):
-        raw.FPDFPageObj_GetMatrix(text, place)
-        raw.FPDFPageObj_SetMatrix(text, raw.FS_MATRIX(place.a, place.b, place.c, place.d, _FAR, _FAR))
-    try:
-        with switched_off(items):
-            yield
-    finally:
-        for text, place in zip(texts, places, strict=True):
-            raw.FPDFPageObj_SetMatrix(text, place)
 
 
 def _none_of(owners: NDArray[np.int64], unseen: NDArray[np.bool_], among: NDArray[np.bool_]) -> set[int]:
@@ -252,89 +206,11 @@ def _bundles(groups: Collection[str]) -> list[list[str]]:
     return [[name] for name in alone] + ([rest] if rest else [])
 
 
-def _optional_layer(item: int) -> str | None:
-    """The name of the optional layer ("OC") that an object is marked to be of; None if it is not."""
-    handle = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
-    for index in range(min(_marks(item), 8)):
-        mark = raw.FPDFPageObj_GetMark(handle, index)
-        if _said(raw.FPDFPageObjMark_GetName, mark) == "OC":
-            return _said(raw.FPDFPageObjMark_GetParamStringValue, mark, b"Name") or f" layer of object {item}"
-    return None
-
-
-def _said(ask: Any, mark: Any, *arguments: Any) -> str:
-    """The text that one of pdfium's functions writes into a buffer."""
-    size = ctypes.c_ulong()
-    buffer = (ctypes.c_ushort * 64)()
-    if not ask(mark, *arguments, buffer, ctypes.sizeof(buffer), size) or size.value > ctypes.sizeof(buffer):
-        return ""
-    return bytes(buffer)[: max(0, size.value - 2)].decode("utf-16-le", "replace")
-
-
-_CHANNELS = (ctypes.c_uint * 4)()
-_CHANNEL = [ctypes.addressof(_CHANNELS) + 4 * place for place in range(4)]
-_SIDES = (ctypes.c_float * 4)()
-_SIDE = [ctypes.addressof(_SIDES) + 4 * place for place in range(4)]
-_MODES = (ctypes.c_int * 2)()
-_MODE = [ctypes.addressof(_MODES) + 4 * place for place in range(2)]
-
-
-def _is_pale(text: int) -> bool:
-    red, green, blue, alpha = _CHANNELS if _fill(text, *_CHANNEL) else (0, 0, 0, 255)
-    return (red >= _PALE and green >= _PALE and blue >= _PALE) or alpha < 16
-
-
-def _box(item: int) -> tuple[float, float, float, float] | None:
-    return (_SIDES[0], _SIDES[1], _SIDES[2], _SIDES[3]) if _bounds(item, *_SIDE) else None
-
-
-def _cover(item: int, kind: int) -> tuple[float, float, float, float] | None:
-    """The box of an object that would hide what lies under it; None of one that would not."""
-    if kind == raw.FPDF_PAGEOBJ_PATH and not (_draw_mode(item, *_MODE) and _MODES[0]):
-        return None
-    box = _box(item)
-    return box if box and box[3] - box[1] > _THIN and box[2] - box[0] > _THIN else None
-
-
-def _clipped_away(text: int) -> bool:
-    """Whether the middle of a text lies outside of the box of its clipping."""
-    clip = _clip(text)
-    if not clip or _clip_count(clip) <= 0:
-        return False
-    box, handle = _box(text), ctypes.cast(clip, raw.FPDF_CLIPPATH)
-    if box is None:
-        return False
-    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
-    across, up = ctypes.c_float(), ctypes.c_float()
-    for path in range(min(_clip_count(clip), 4)):
-        points = []
-        for place in range(min(raw.FPDFClipPath_CountPathSegments(handle, path), 16)):
-            segment = raw.FPDFClipPath_GetPathSegment(handle, path, place)
-            if segment and raw.FPDFPathSegment_GetPoint(segment, across, up):
-                points.append((across.value, up.value))
-        if points and not (
-            min(p[0] for p in points) <= x <= max(p[0] for p in points)
-            and min(p[1] for p in points) <= y <= max(p[1] for p in points)
-        ):
-            return True
-    return False
-
-
-def leaves_of(holder: Any, depth: int = 0) -> Iterator[int]:
-    """The objects of a page and of the forms in it. `holder`: pdfium's page, or below it a form's address."""
-    items = (_form_get(holder, at) for at in range(min(_form_count(holder), _MOST))) if depth else objects_of(holder)
-    for item in items:
-        if depth < _DEEPEST and _kind(item) == raw.FPDF_PAGEOBJ_FORM:
-            yield from leaves_of(item, depth + 1)
-        else:
-            yield item
-
-
 def _with_likes(unseen: Collection[int], groups: Mapping[int, str]) -> Iterator[int]:
     """These text objects, and those of their groups that lie in their places: a halo is drawn many times."""
     for group in {groups[item] for item in unseen if item in groups}:
         items = [item for item, name in groups.items() if name == group]
-        boxes = np.asarray([_box(item) or (0, 0, 0, 0) for item in items], np.float32)
+        boxes = np.asarray([box_of(item) or (0, 0, 0, 0) for item in items], np.float32)
         across = np.argsort(boxes[:, 0], kind="stable")
         left = boxes[across, 0]
         near = np.zeros(len(items), bool)
@@ -352,7 +228,7 @@ def _covered(
     if not texts or not covers:
         return
     orders = np.asarray([order for order, _ in texts])[:, None]
-    boxes = np.asarray([_box(item) or (0, 0, 0, 0) for _, item in texts], np.float32)
+    boxes = np.asarray([box_of(item) or (0, 0, 0, 0) for _, item in texts], np.float32)
     later, areas = np.asarray([order for order, _ in covers]), np.asarray([box for _, box in covers], np.float32)
     under = np.zeros(len(texts), bool)
     place = 0

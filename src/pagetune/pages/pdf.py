@@ -22,12 +22,15 @@ from pagetune.pages.formats import ENCRYPTED
 from pagetune.pages.geometry import Frame, covered_share
 from pagetune.pages.glyph_names import GlyphNames
 from pagetune.pages.layer import TextLayer, font_name
+from pagetune.pages.line_numbers import merge_words
 from pagetune.pages.marks import Marks, collect
-from pagetune.pages.painted import UNSEEN, Painted, inside_of, leaves_of, objects_of, out_of_the_way
+from pagetune.pages.objects import leaves_of, objects_of, out_of_the_way
+from pagetune.pages.painted import UNSEEN, Painted, inside_of
 from pagetune.pages.placeholders import stand_in
 from pagetune.pages.repair import GlyphNamer, repair
+from pagetune.pages.splitting import split_words
 from pagetune.pages.substitute import substitute
-from pagetune.pages.words import Words, merge_words, split_words
+from pagetune.pages.words import Words
 from pagetune.records import SOURCES
 
 MAX_BOOKMARKS = 20_000
