@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 from pagetune.errors import ModelError
 from pagetune.models.pixels import pixel_bounds
-from pagetune.recipe import RerankDirection
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-Architecture = Literal["logit", "pooled", "text"]
+    from pagetune.recipe import RerankDirection
 
-DIRECTIONS: tuple[RerankDirection, ...] = get_args(RerankDirection)
+Architecture = Literal["logit", "pooled", "text"]
 
 
 def is_late(model: Any) -> bool:

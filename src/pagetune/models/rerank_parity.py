@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pagetune.errors import ModelError
 from pagetune.models.adapters import adapters_off, has_adapters
 from pagetune.models.answers import is_half
-from pagetune.models.inspect import DIRECTIONS, architecture_of, task_prompt
+from pagetune.models.inspect import architecture_of, task_prompt
 from pagetune.models.loading import load_plain, parked
 from pagetune.models.own_modules import names_own, read_json
 from pagetune.models.rerank_answers import (
@@ -35,7 +35,7 @@ from pagetune.models.rerank_answers import (
     pair_scores,
 )
 from pagetune.models.rerank_parity_causes import cannot_load, explain_batch, explain_folder, explain_merge
-from pagetune.models.reranker import load_reranker
+from pagetune.models.reranker import DIRECTIONS, load_reranker
 from pagetune.recipe import RerankDirection, RerankRecipe
 
 if TYPE_CHECKING:
