@@ -18,10 +18,11 @@ sys.path.append(str(Path(__file__).parents[2] / "benchmarks"))
 import _tiny
 import _tiny_reranker
 from pagetune.errors import ModelError
-from pagetune.models.inspect import DIRECTIONS, architecture_of, sees, task_prompt
+from pagetune.models.inspect import architecture_of, sees, task_prompt
 from pagetune.models.quiet import quiet
 from pagetune.models.rerank_answers import pair_scores
 from pagetune.models.reranker import load_reranker
+from pagetune.models.reranker_specs import DIRECTIONS
 from pagetune.recipe import RerankRecipe
 
 SIZES: dict[str, Any] = {"hidden": 64, "vision_hidden": 64, "words": ("ledger", "camshaft")}

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pagetune.models.answers import FLOOR, exact_arithmetic
-from pagetune.models.inspect import DIRECTIONS, task_prompt
+from pagetune.models.inspect import task_prompt
+from pagetune.models.reranker_specs import DIRECTIONS
 from pagetune.recipe import RerankDirection
 
 if TYPE_CHECKING:

@@ -35,7 +35,8 @@ from pagetune.models.rerank_answers import (
     pair_scores,
 )
 from pagetune.models.rerank_parity_causes import cannot_load, explain_batch, explain_folder, explain_merge
-from pagetune.models.reranker import DIRECTIONS, load_reranker
+from pagetune.models.reranker import load_reranker
+from pagetune.models.reranker_specs import DIRECTIONS
 from pagetune.recipe import RerankDirection, RerankRecipe
 
 if TYPE_CHECKING:

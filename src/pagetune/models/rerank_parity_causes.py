@@ -12,7 +12,7 @@ import numpy as np
 
 from pagetune.errors import ParityError
 from pagetune.models.answers import LEARNT, LOST, root_mean_square
-from pagetune.models.inspect import DIRECTIONS, task_prompt
+from pagetune.models.inspect import task_prompt
 from pagetune.models.parity_parts import (
     UNMERGED,
     Cause,
@@ -24,6 +24,7 @@ from pagetune.models.parity_parts import (
     other_weights,
 )
 from pagetune.models.rerank_answers import RememberedScores, RerankStep, Scores, Way, pair_scores
+from pagetune.models.reranker_specs import DIRECTIONS
 
 WHERE = {
     "merged": "the reranker with its adapters merged",

@@ -9,20 +9,18 @@ chat template and prompts; any other one is a backbone that a reranker is built 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING
 
 from pagetune.errors import ModelError
 from pagetune.models.inspect import sees
 from pagetune.models.pixels import bound_pixels
 from pagetune.models.reranker_build import build_reranker, load_saved
 from pagetune.models.reranker_checks import check_answers, check_reranker
-from pagetune.models.reranker_specs import resolve_reranker
-from pagetune.recipe import RerankDirection, RerankRecipe
+from pagetune.models.reranker_specs import DIRECTIONS, resolve_reranker
+from pagetune.recipe import RerankRecipe
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
-
-DIRECTIONS: tuple[RerankDirection, ...] = get_args(RerankDirection)
 
 
 def load_reranker(recipe: RerankRecipe, folder: Path | None = None) -> CrossEncoder:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from pagetune.models.card import figure, is_hub_id, libraries, portable, without_place
-from pagetune.models.inspect import DIRECTIONS, architecture_of, attention_of, sees, task_prompt
+from pagetune.models.inspect import architecture_of, attention_of, sees, task_prompt
 from pagetune.models.pixels import pixel_bounds
 from pagetune.models.rerank_parity import RerankParityReport
+from pagetune.models.reranker_specs import DIRECTIONS
 from pagetune.recipe import Recipe
 
 if TYPE_CHECKING:

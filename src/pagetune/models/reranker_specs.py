@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -15,10 +15,12 @@ from pagetune.models.presets import find_reranker
 from pagetune.models.quiet import quiet
 from pagetune.models.refused import why
 from pagetune.models.specs import Spec, default_device, resolve
-from pagetune.recipe import ModelRecipe, RerankRecipe
+from pagetune.recipe import ModelRecipe, RerankDirection, RerankRecipe
 
 GENERATING = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel")
 """How the classes of models with a language-model head are called."""
+
+DIRECTIONS: tuple[RerankDirection, ...] = get_args(RerankDirection)
 
 
 @dataclass(frozen=True, slots=True)
