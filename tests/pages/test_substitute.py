@@ -8,6 +8,8 @@ import pytest
 from drawn_pdfs import add_page, line
 from pikepdf import Array, Dictionary, Name, String
 
+from pagetune.pages.pdf import PdfFile
+
 TEXTS = {
     "Korea1": ("Batang", "KSCms-UHC-H", "cp949", "수도관을 닫고 거름망을 꺼내십시오"),
     "Japan1": ("MS-Mincho", "90ms-RKSJ-H", "cp932", "弁を閉めてから濾過器を取り出す"),
@@ -69,3 +71,26 @@ def test_every_character_is_read_whatever_fonts_the_machine_has(path, fonts):
     if fonts == "without":
         names = zip(NAMES, SCRIPTS, strict=True)
         assert [missing for _, *missing in rows[:-1]] == [[str(name)] for name in names]
+
+
+def test_a_font_of_which_no_glyph_is_found_is_named(tmp_path):
+    """Codes that are places in a font that is not there: nobody can draw them, and pdfium leaves them out."""
+    pdf = pikepdf.new()
+    system = Dictionary(Registry=String("Adobe"), Ordering=String("Identity"), Supplement=0)
+    inner = Dictionary(Type=Name.Font, Subtype=Name.CIDFontType2, BaseFont=Name.Mangal, CIDSystemInfo=system, DW=600)
+    outer = Dictionary(Type=Name.Font, Subtype=Name.Type0, BaseFont=Name.Mangal, Encoding=Name("/Identity-H"))
+    outer.DescendantFonts = Array([pdf.make_indirect(inner)])
+    content = "".join(f"BT /F1 14 Tf {60 + 14 * at} 700 Td <{900 + at:04X}> Tj ET\n" for at in range(20))
+    add_page(pdf, content, Fonts={"/F1": pdf.make_indirect(outer)})
+    add_page(pdf, line(60, 700, "A short page"))
+    pdf.save(tmp_path / "codes.pdf")
+    file = PdfFile(tmp_path / "codes.pdf")
+    found = []
+    for index in range(file.pages):
+        with file.page(index) as page:
+            found.append(page.text())
+    file.close()
+    assert not found[0].words.words
+    assert found[0].missing_fonts == {"Mangal": "no glyph of it"}
+    assert found[1].words.words == ["A", "short", "page"]
+    assert found[1].missing_fonts == {}

@@ -36,6 +36,8 @@ from pagetune.records import SOURCES
 MAX_BOOKMARKS = 20_000
 _METADATA = ("Title", "Author", "Subject", "Keywords", "Creator", "Producer", "CreationDate", "ModDate")
 _MAX_OBJECTS = 4000
+_HARDLY_ANY = 200
+"""Characters of a page, white space included, of which it is asked whether there should be more."""
 _READINGS = 3
 """Times that a page is read, each without what the ones before found unseen."""
 _CIPHER = re.compile(rb"/CFM\s*/(\w+)")
@@ -185,7 +187,7 @@ class PdfPage:
             )
             text = " ".join(words.words) if painted.left_out.total() else found.text
             shown = not painted.covered and layer.painted()
-            read = PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page))
+            read = PageText(text, words, shown, +painted.left_out, found.unknown, _missing_fonts(page, found.text))
             return read, painted.unseen
         finally:
             layer.close()
@@ -236,19 +238,26 @@ class PdfPage:
         return Image.frombuffer("RGBX", (width, height), buffer, "raw", "RGBX", stride, 1)
 
 
-def _missing_fonts(page: Any) -> dict[str, str]:
-    """Of the fonts that the open document was found to miss, those of a page's text, with their scripts."""
-    missing = substitute().missing
-    if not missing:
+def _missing_fonts(page: Any, text: str) -> dict[str, str]:
+    """Of the fonts that the open document was found to miss, those of a page's text, with their scripts; and where
+    pdfium gives hardly a character of a page's many texts, the fonts whose glyphs it has not found."""
+    missing, hardly_any = substitute().missing, len(text) < _HARDLY_ANY
+    if not missing and not hardly_any:
         return {}
     found: dict[str, str] = {}
+    without: dict[str, str] = {}
+    texts = 0
     for item in leaves_of(page):
         handle = ctypes.cast(item, raw.FPDF_PAGEOBJECT)
         if raw.FPDFPageObj_GetType(handle) == raw.FPDF_PAGEOBJ_TEXT:
-            name = font_name(raw.FPDFTextObj_GetFont(handle)).rpartition("+")[2]
+            texts += 1
+            font = raw.FPDFTextObj_GetFont(handle)
+            name = font_name(font).rpartition("+")[2]
             if script := missing.get(name) or missing.get(name.partition(",")[0]):
                 found[name] = script
-    return found
+            elif hardly_any and font and not raw.FPDFFont_GetIsEmbedded(font):
+                without[name] = "no glyph of it"
+    return found | without if texts > 2 + 2 * len("".join(text.split())) else found
 
 
 def _holds_picture(form: Any) -> bool:

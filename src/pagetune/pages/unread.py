@@ -29,7 +29,7 @@ REMEDIES: Mapping[Reason, str] = {
     Reason.OCR_MISSING: "pip install 'pagetune[light]'",
     Reason.SCRIPT: "install a PP-OCR recognition model of the script in a folder, and name it: read.ocr_models=FOLDER",
     Reason.BADLY: "a better scan or read.ocr_long_side=2000, or a model of its script: read.ocr_models=FOLDER",
-    Reason.FONT: "its words are read; for its picture install a font of the script",
+    Reason.FONT: "install it, or a font of the script; words that follow from the file's codes are read all the same",
     Reason.GLYPHS: "read.ocr=always, if they matter",
     Reason.UNSEEN: "nothing, unless they should be there",
     Reason.FORM: "print it to a PDF with Adobe's reader",
