@@ -44,23 +44,23 @@ class FlattenedDocument:
         `page`: pdfium's handle of the same page in the document as it is.
         """
         painted, fields = _annotations(page)
-        if not painted:
-            yield None
-            return
         content = raw.FPDFPage_CountObjects(page)
-        with suppress(pypdfium2.PdfiumError):
-            first = self._document.get_page(index)
-            _as_on_a_screen(first.raw)
-            done = raw.FPDFPage_Flatten(first.raw, raw.FLAT_NORMALDISPLAY)
-            first.close()
-            if done == raw.FLATTEN_SUCCESS:
-                flat = self._document.get_page(index)
-                try:
-                    yield Flattened(flat.raw, content, fields)
-                finally:
-                    flat.close()
-                return
-        yield None
+        flat = self._flattened(index) if painted else None
+        try:
+            yield Flattened(flat.raw, content, fields) if flat else None
+        finally:
+            if flat:
+                flat.close()
+
+    def _flattened(self, index: int) -> pypdfium2.PdfPage | None:
+        try:
+            page = self._document.get_page(index)
+            _as_on_a_screen(page.raw)
+            done = raw.FPDFPage_Flatten(page.raw, raw.FLAT_NORMALDISPLAY)
+            page.close()  # What was added is seen by those who open it again.
+            return self._document.get_page(index) if done == raw.FLATTEN_SUCCESS else None
+        except pypdfium2.PdfiumError:  # The page's own words are there without its annotations.
+            return None
 
     @cached_property
     def _document(self) -> pypdfium2.PdfDocument:
