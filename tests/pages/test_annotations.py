@@ -145,3 +145,20 @@ def test_values_stand_behind_their_own_labels_in_a_form_of_two_columns_and_ticks
 
     (found,) = read(tmp_path / "columns.pdf", draw)
     assert lines_of(found) == ["Name Ines Town Lund", "Date May Sum 100", "x Agreed"]
+
+
+def test_a_form_of_values_alone_misses_no_font(tmp_path):
+    path = tmp_path / "values.pdf"
+    page = canvas.Canvas(str(path), pagesize=(595, 842))
+    for row in range(12):
+        page.acroForm.textfield(
+            name=f"f{row}", x=60, y=760 - 40 * row, width=200, height=22, value=f"value of row {row}"
+        )
+    page.showPage()
+    page.save()
+    file = PdfFile(path)
+    with file.page(0) as opened:
+        found = opened.text()
+    file.close()
+    assert lines_of(found) == [f"value of row {row}" for row in range(12)]
+    assert found.missing_fonts == {}

@@ -149,12 +149,19 @@ class PdfPage:
             objects = objects_of(flat.page)
             content, added = objects[: flat.content], objects[flat.content :]
             own = self._read(flat.page, added)
-            others = self._read(flat.page, content).words
-            fields = inside_of(others.boxes, self.frame.shown(flat.fields))
+            others = self._read(flat.page, content)
+            fields = inside_of(others.words.boxes, self.frame.shown(flat.fields))
             names = [SOURCES.index("annotation"), SOURCES.index("form field")]
-            others = others._replace(sources=np.asarray(names, np.uint8)[fields.astype(int)])
-            words = merge_words(own.words, others)
-            return own._replace(text=f"{own.text} {' '.join(others.words)}", words=words)
+            added_words = others.words._replace(sources=np.asarray(names, np.uint8)[fields.astype(int)])
+            text = f"{own.text} {' '.join(added_words.words)}"
+            return PageText(
+                text,
+                merge_words(own.words, added_words),
+                own.visible,
+                own.left_out + others.left_out,
+                own.unknown + others.unknown,
+                _missing_fonts(flat.page, text),
+            )
 
     def _read(self, page: Any, left_out: Sequence[int]) -> PageText:
         """The text of a page (pdfium's handle) without these of its objects, which are painted all the same."""
@@ -168,7 +175,8 @@ class PdfPage:
             known += unseen
             found, unseen = self._read_once(page, left_out, known)
         gained = len(found.words.words) - len(first.words.words)
-        return found._replace(left_out=+Counter({**first.left_out, UNSEEN: first.left_out[UNSEEN] - max(0, gained)}))
+        counts = +Counter({**first.left_out, UNSEEN: first.left_out[UNSEEN] - max(0, gained)})
+        return found._replace(left_out=counts, missing_fonts=first.missing_fonts)
 
     def _read_once(self, page: Any, left_out: Sequence[int], known: Sequence[int]) -> tuple[PageText, list[int]]:
         """The same without the text objects that are known to be unseen, and what else a reader sees nothing of."""
